@@ -1,0 +1,29 @@
+# make install   everything into ./venv (VENV=…, PYTHON=…); nothing when it is there
+# make mini      the miniature recipe, from synthesis to results
+# make an4       the recipe on real speech; AN4=/path/to/an4 where the corpus is
+# make test      style, shell scripts and tests
+# make clean     remove the environment and what the recipes wrote
+VENV ?= venv
+override VENV := $(abspath $(VENV))
+export PYTHON
+PYTHON_OF_VENV = $(VENV)/bin/python
+SHELL_SCRIPTS = $(shell git ls-files -co --exclude-standard '*.sh' .ci/run)
+
+.PHONY: install mini an4 test clean
+
+install:
+	@utils/install.sh $(VENV)
+
+mini: install
+	@. $(VENV)/bin/activate && cd egs2/mini/slm1 && ./run.sh
+
+an4: install
+	@. $(VENV)/bin/activate && cd egs2/an4/slm1 && ./run.sh
+
+test: install
+	@$(PYTHON_OF_VENV) -m ruff check .
+	@. $(VENV)/bin/activate && shellcheck -x $(SHELL_SCRIPTS)
+	@. $(VENV)/bin/activate && python -m pytest
+
+clean:
+	rm -rf venv egs2/*/*/data egs2/*/*/dump egs2/*/*/exp build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The speech encoder of the mini corpus, from nothing: synthetic speech (and real speech, where given), an ESPnet CTC
+# model trained on it, and its export as a foundation that SLM recipes freeze.
+#
+#   ./run.sh --stage 1 --stop_stage 3 --an4 /path/to/an4
+#   ./run.sh --stage 3                      # export and evaluate a finished training again
+set -euo pipefail
+cd "$(dirname "$0")"
+
+stage=1                 # first stage: 1 data, 2 training, 3 export and evaluation
+stop_stage=3            # last stage
+nj=2                    # processes that synthesize speech
+english=36000           # synthetic English training utterances
+spanish=8000            # synthetic Spanish training utterances
+an4=                    # folder of AN4 (optional)
+kathleen=               # folder of the Kathleen voice (optional)
+lj=                     # folder of LJ Speech utterances (optional)
+datadir=data            # Kaldi data directories
+dumpdir=dump            # recordings
+expdir=exp/encoder      # checkpoints and logs
+asr_config=conf/train.yaml
+asr_args=               # more options for the training, for example "--max_epoch 2"
+inference_model=valid.loss.ave.pth      # which weights of expdir become the foundation
+foundation=../foundations/encoder       # where the export goes
+
+usage() {
+    echo "usage: $0 [--option value]..."
+    sed -n '/^stage=/,/^foundation=/s/^\([a-z_0-9]*\)=/  --\1 /p' "$0"
+}
+
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help) usage; exit 0 ;;
+        --stage | --stop_stage | --nj | --english | --spanish | --an4 | --kathleen | --lj | --datadir | --dumpdir \
+            | --expdir | --asr_config | --asr_args | --inference_model | --foundation)
+            [ $# -ge 2 ] || { echo "error: $1 needs a value" >&2; exit 2; }
+            declare "${1#--}=$2"
+            shift 2
+            ;;
+        *) echo "error: unknown option $1" >&2; usage >&2; exit 2 ;;
+    esac
+done
+
+. ./path.sh
+
+if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then
+    echo "Stage 1: data"
+    options=(--data_dir "${datadir}" --audio_dir "${dumpdir}/audio" --nj "${nj}" --english "${english}" --spanish "${spanish}")
+    [ -z "${an4}" ] || options+=(--an4 "${an4}")
+    [ -z "${kathleen}" ] || options+=(--kathleen "${kathleen}")
+    [ -z "${lj}" ] || options+=(--lj "${lj}")
+    python3 local/prepare.py "${options[@]}"
+fi
+
+if [ "${stage}" -le 2 ] && [ "${stop_stage}" -ge 2 ]; then
+    echo "Stage 2: training, log ${expdir}/train.log"
+    mkdir -p "${expdir}"
+    # shellcheck disable=SC2086  # asr_args is several words
+    python3 -m slm_espnet.bin.asr_train \
+        --config "${asr_config}" --output_dir "${expdir}" --resume true --ngpu 0 \
+        --use_preprocessor true --token_list "${datadir}/tokens.txt" \
+        --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
+        --train_data_path_and_name_and_type "${datadir}/train/text,text,text" \
+        --train_shape_file "${datadir}/train/utt2num_samples" \
+        --valid_data_path_and_name_and_type "${datadir}/dev/wav.scp,speech,sound" \
+        --valid_data_path_and_name_and_type "${datadir}/dev/text,text,text" \
+        --valid_shape_file "${datadir}/dev/utt2num_samples" \
+        ${asr_args} >>"${expdir}/train.log" 2>&1
+fi
+
+if [ "${stage}" -le 3 ] && [ "${stop_stage}" -ge 3 ]; then
+    echo "Stage 3: export to ${foundation} and evaluation"
+    python3 local/export.py --expdir "${expdir}" --inference_model "${inference_model}" --out_dir "${foundation}"
+    python3 local/evaluate.py --model_dir "${foundation}" --data_dir "${datadir}" \
+        --results "${expdir}/results.json"
+    python3 local/card.py --model_dir "${foundation}" --results "${expdir}/results.json" --expdir "${expdir}" \
+        --data_dir "${datadir}"
+fi

@@ -1,0 +1,10 @@
+"""slm_espnet: a frozen speech encoder and a frozen language model, joined by a small trained adapter.
+
+Importing the package is cheap (no torch); it only prepares what other packages need to import at all (see compat).
+"""
+
+from slm_espnet import compat
+
+__version__ = "0.1.0"
+
+compat.prepare_imports()

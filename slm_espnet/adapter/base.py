@@ -1,0 +1,53 @@
+"""What every adapter is made of: a body (frames → hidden states) and an output (hidden states → LLM embeddings)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A phrase that is put in place of what was heard in a span of encodings (contextual biasing)."""
+
+    start: int  # first encoding (index among the kept frames) that belongs to the phrase
+    stop: int  # one past the last
+    token_ids: tuple[int, ...]  # the phrase in the LLM's tokens
+
+
+@dataclass(frozen=True)
+class SpeechEmbeddings:
+    """One batch of speech in the LLM's input-embedding space."""
+
+    embeddings: torch.Tensor  # (B, S, E) zero where padded
+    lengths: torch.Tensor  # (B,) int64
+    ctc_log_probs: torch.Tensor | None = None  # (B, T, 1 + V) over blank and LLM tokens, before collapsing; or no CTC
+    ctc_lengths: torch.Tensor | None = None  # (B,) valid T of ctc_log_probs
+    stats: dict[str, torch.Tensor] = field(default_factory=dict)  # scalars worth logging
+
+
+class AbsAdapterBody(torch.nn.Module):
+    """frames (B, T, D) → hidden states (B, T, H)."""
+
+    output_size: int  # H
+    reduction_factor: int = 1  # T' is ceil(T / reduction_factor)
+
+    @abstractmethod
+    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states (B, T', H) and lengths (B,). Padded frames never influence valid ones."""
+
+
+class AbsAdapterOutput(torch.nn.Module):
+    """hidden states (B, T, H) → LLM embeddings."""
+
+    @abstractmethod
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor,
+        embedding_table: torch.Tensor,
+        placements: list[list[Placement]] | None = None,
+    ) -> SpeechEmbeddings:
+        """Map hidden (B, T, H), lengths (B,) into the space of embedding_table (V, E), splicing placements in."""

@@ -1,0 +1,89 @@
+"""Output in the LLM's own embedding space: convex mixtures of its token embeddings. An addition to the paper.
+
+Each frame's embedding is softmax(Linear(h)) times the frozen embedding table (cf. LegoSLM, arXiv 2505.11352), so speech
+cannot leave the space that the LLM was trained on. The same logits, with one more for blank, carry a CTC loss over the
+LLM's tokens. Collapsed, neighbouring frames that agree on a token become one embedding and blank frames disappear: the
+LLM sees about as many embeddings as there are tokens.
+
+Cost: logits and probabilities are (B, T, 1 + V) in float32. For V = 250,000 and 2,000 frames in a batch that is 2 GB
+for each of the three or four tensors that backward keeps, and H × V parameters; use small batches there, or `linear`.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from slm_espnet.adapter.base import AbsAdapterOutput, Placement, SpeechEmbeddings
+from slm_espnet.adapter.input import valid_mask
+from slm_espnet.adapter.splice import Cover, cover, fill, lay_out
+
+
+class EmbeddingMixtureOutput(AbsAdapterOutput):
+    """Mixtures of token embeddings, one per frame or (collapsed) one per run of frames that agree on a token.
+
+    Args:
+        input_size: H.
+        embedding_size: E, which the table already has.
+        vocab_size: V.
+        embedding_std: not needed here, the table has it.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int,
+        vocab_size: int,
+        embedding_std: float,
+        collapse: bool = True,  # one embedding per run of frames with the same best token; blank frames are dropped
+    ):
+        super().__init__()
+        self.logits = torch.nn.Linear(input_size, 1 + vocab_size)  # blank first, then the LLM's tokens
+        self.collapse = collapse
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        lengths: torch.Tensor,
+        embedding_table: torch.Tensor,
+        placements: list[list[Placement]] | None = None,
+    ) -> SpeechEmbeddings:
+        """Map hidden (B, T, H), lengths (B,) into the space of embedding_table (V, E), splicing placements in."""
+        logits = self.logits(hidden).float()
+        log_probs = logits.log_softmax(-1)
+        used = valid_mask(lengths, hidden.size(1))
+        placed = None
+        if placements is not None and any(placements):
+            placed = cover(placements, lengths, hidden.size(1))
+            used = used & ~placed.covered
+        if self.collapse:
+            best = self._best_tokens(logits.detach(), used, placed)
+            used = best > 0
+            previous = torch.nn.functional.pad(best[:, :-1], (1, 0))
+            first = used & (best != previous)
+        else:
+            first = used
+        layout = lay_out(first, used, placed)
+        mixture = logits.flatten(0, 1)[layout.frames, 1:].softmax(-1)
+        if self.collapse:
+            count = torch.bincount(layout.segment, minlength=len(layout.slots))[:, None]
+            summed = mixture.new_zeros(len(layout.slots), mixture.size(1)).index_add(0, layout.segment, mixture)
+            mixture = summed / count
+        segments = mixture.to(embedding_table.dtype) @ embedding_table
+        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, log_probs, lengths)
+
+    @staticmethod
+    def _best_tokens(logits: torch.Tensor, used: torch.Tensor, placed: Cover | None) -> torch.Tensor:
+        """(B, T) int64: 1 + best LLM token of each frame, 0 where blank wins or the frame is not used.
+
+        An utterance in which blank wins everywhere, and in which nothing is placed, keeps its least blank frame.
+        """
+        token_logits, tokens = logits[..., 1:].max(-1)
+        margin = (token_logits - logits[..., 0]).masked_fill(~used, -torch.inf)
+        best = torch.where(margin > 0, tokens + 1, 0)
+        silent = ~(best > 0).any(1)
+        if placed is not None:
+            silent = silent & ~placed.tokens_at.any(1)
+        rows = silent.nonzero()[:, 0]
+        frames = margin[rows].argmax(1)
+        best[rows, frames] = tokens[rows, frames] + 1
+        return best

@@ -1,0 +1,21 @@
+"""ESPnet's ASR task with the toolkit's own encoder and augmentation among its choices.
+
+Use `ASRTask` from here wherever ESPnet's own would be used: training, inference, reading a checkpoint back.
+"""
+
+from __future__ import annotations
+
+from slm_espnet.compat import prepare_imports
+
+prepare_imports()
+
+from espnet2.tasks.asr import ASRTask, encoder_choices, specaug_choices  # noqa: E402
+
+from slm_espnet.asr.conv_encoder import ConvEncoder  # noqa: E402
+from slm_espnet.asr.spec_augment import VtlpSpecAug  # noqa: E402
+
+__all__ = ["ASRTask"]
+
+# ClassChoices looks names up in lower case.
+encoder_choices.classes["conv"] = ConvEncoder
+specaug_choices.classes["vtlp_specaug"] = VtlpSpecAug

@@ -1,0 +1,1 @@
+"""Contextual biasing: finding listed phrases in the CTC posteriors, and telling the LLM."""

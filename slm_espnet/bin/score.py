@@ -1,0 +1,148 @@
+"""Stage 6: scores of an experiment, between its two bounds.
+
+    python -m slm_espnet.bin.score --exp_dir exp/slm_asr --inference_tag greedy --datadir data \
+        --test_sets "test_clean test_snr5" --cascade_dir exp/baseline_ctc --bound_dir exp/baseline_transcript \
+        --encodings_dir dump/encodings/mini --tasks_config conf/tasks.yaml --train_tasks "asr" --seed 1
+
+Reads <exp_dir>/decode_<inference_tag>/<set> and, where given, <cascade_dir>/<set>, <bound_dir>/<set> and the encoder's
+own CTC greedy text in <encodings_dir>/<set>. Writes RESULTS.md and results.json (one row per set, task, language and
+metric) into <exp_dir>, and results_by_speaker.json beside the hypotheses. An utterance without a hypothesis is scored as
+an empty one, and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slm_espnet.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from slm_espnet.data.datadir import Row
+    from slm_espnet.scoring.evaluate import Run, SetScores
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options; lists of names are separated by spaces or commas."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--exp_dir", type=Path, required=True, help="Experiment; results are written here")
+    parser.add_argument("--inference_tag", required=True, help="Which decoding: <exp_dir>/decode_<inference_tag>")
+    parser.add_argument("--datadir", type=Path, default=Path("data"), help="Where the sets' data directories are")
+    parser.add_argument("--test_sets", required=True, help="Names of the sets")
+    parser.add_argument("--cascade_dir", type=Path, help="Decodings of the CTC transcripts by the LLM, by set")
+    parser.add_argument("--bound_dir", type=Path, help="Decodings of the true transcripts by the LLM, by set")
+    parser.add_argument("--encodings_dir", type=Path, help="Encodings by set; adds the encoder's own CTC greedy text")
+    parser.add_argument("--tasks_config", type=Path, required=True, help="YAML of the tasks")
+    parser.add_argument("--train_tasks", default="", help="Tasks the adapter was trained on; all others are unseen")
+    parser.add_argument("--eval_tasks", default="", help="Score only these tasks; empty: all")
+    parser.add_argument("--seed", type=int, help="Seed of the training; default: that in <exp_dir>/config.yaml")
+    parser.add_argument("--bleu_tokenize", default="13a", help="sacrebleu's tokenizer, such as 13a, zh, char")
+    parser.add_argument("--command", help="Command to state in RESULTS.md; default: this one")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = get_parser().parse_args(argv)
+    from slm_espnet.scoring.environment import describe
+    from slm_espnet.scoring.evaluate import Run
+    from slm_espnet.scoring.report import PAGE, RESULTS, task_table, write_results
+    from slm_espnet.tasks import load_tasks
+
+    tasks = load_tasks(args.tasks_config)
+    train_tasks, eval_tasks = split(args.train_tasks), split(args.eval_tasks)
+    for name in (*train_tasks, *eval_tasks):
+        if name not in tasks:
+            raise UserError(f"task {name!r} is not in {args.tasks_config}, which has {', '.join(tasks)}")
+    test_sets = split(args.test_sets)
+    if not test_sets:
+        raise UserError("--test_sets names no set")
+    check_tokenizer(args.bleu_tokenize)
+    seed = args.seed if args.seed is not None else seed_of(args.exp_dir / "config.yaml")
+    run = Run(tasks, frozenset(train_tasks), args.inference_tag, seed, args.bleu_tokenize)
+    scores = [score_set(name, args, run, eval_tasks) for name in test_sets]
+    command = args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])])
+    write_results(args.exp_dir, args.inference_tag, scores, describe(command, seed))
+    for one in scores:
+        print(f"{one.name}:", *task_table(one.results), sep="\n")
+        report_losses(one)
+    print(f"written: {args.exp_dir / PAGE}, {args.exp_dir / RESULTS}")
+    return 0
+
+
+def score_set(name: str, args: argparse.Namespace, run: Run, eval_tasks: Sequence[str]) -> SetScores:
+    """Read one set's data and decodings, and score them."""
+    from slm_espnet.data.datadir import read_data_dir
+    from slm_espnet.scoring.decoded import check_ids, read_decoded
+    from slm_espnet.scoring.evaluate import evaluate_set
+
+    data_dir = args.datadir / name
+    rows = read_data_dir(data_dir, require=("wav.scp", "text"))
+    directories = {"slm": args.exp_dir / f"decode_{args.inference_tag}", "cascade": args.cascade_dir}
+    directories["bound"] = args.bound_dir
+    systems = {system: read_decoded(path / name) for system, path in directories.items() if path is not None}
+    for decoded in systems.values():
+        check_ids(decoded, {row.utt_id for row in rows}, data_dir)
+    wanted = [row for row in rows if not eval_tasks or row.task in eval_tasks]
+    if not wanted:
+        raise UserError(f"{data_dir} has no rows of the task(s) {', '.join(eval_tasks)} given by --eval_tasks")
+    ctc = None if args.encodings_dir is None else ctc_hypotheses(args.encodings_dir / name, wanted)
+    return evaluate_set(name, wanted, systems, run, ctc)
+
+
+def ctc_hypotheses(directory: Path, rows: Sequence[Row]) -> dict[str, str] | None:
+    """Audio key → CTC greedy text of the rows' recordings that were encoded; None for an encoder without CTC."""
+    from slm_espnet.encodings.reader import EncodingReader
+
+    reader = EncodingReader(directory)
+    if reader.fingerprint["vocabulary"] is None:
+        return None
+    return {key: reader[key].ctc_hypothesis for key in {row.audio.key for row in rows} if key in reader}
+
+
+def report_losses(scores: SetScores) -> None:
+    """Say what was scored as empty."""
+    for rates in scores.rates:
+        if rates["missing"]:
+            print(
+                f"warning: {scores.name}: {rates['system']} has no hypothesis for {rates['missing']} of "
+                f"{rates['utterances']} utterances, they are scored as empty",
+                file=sys.stderr,
+            )
+
+
+def check_tokenizer(name: str) -> None:
+    """Refuse a tokenizer that sacrebleu does not have."""
+    from sacrebleu.metrics import BLEU
+
+    if name not in BLEU.TOKENIZERS:
+        raise UserError(f"--bleu_tokenize {name} is unknown; sacrebleu has {', '.join(sorted(BLEU.TOKENIZERS))}")
+
+
+def seed_of(config: Path) -> int | None:
+    """The seed in an experiment's configuration, None where there is none."""
+    import yaml
+
+    if not config.is_file():
+        return None
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{config}: not valid YAML: {' '.join(str(error).split())}") from error
+    seed = values.get("seed") if isinstance(values, dict) else None
+    return seed if isinstance(seed, int) else None
+
+
+def split(names: str) -> list[str]:
+    """Names separated by spaces or commas."""
+    return names.replace(",", " ").split()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,115 @@
+"""Chooses the threshold of contextual biasing on development sets and writes the biasing options.
+
+    python -m slm_espnet.bin.tune_biasing --datadir data --dev_sets "dev_names" --encodings_dir dump/encodings/mini \
+        --output exp/biasing.yaml --criterion name_f1
+
+Each row's `context` is its list of phrases; the reference is its `transcript`, or its `text` for recognition tasks. Lists
+should hold phrases that are not spoken, or else false alarms cannot be seen. A recording with the same list in several
+rows is used once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slm_espnet.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from slm_espnet.biasing.tuning import DevUtterance, OperatingPoint
+    from slm_espnet.biasing.vocabulary import CTCVocabulary
+    from slm_espnet.data.datadir import Row
+
+CRITERIA = ("name_f1", "wer")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--datadir", type=Path, default=Path("data"), help="Where the sets' data directories are")
+    parser.add_argument("--dev_sets", required=True, help="Names of the sets, separated by spaces or commas")
+    parser.add_argument("--encodings_dir", type=Path, required=True, help="Encodings by set")
+    parser.add_argument("--output", type=Path, required=True, help="YAML file to write")
+    parser.add_argument("--criterion", choices=CRITERIA, default="name_f1", help="F1 of names found, or WER with them")
+    parser.add_argument(
+        "--recognition_tasks", default="asr asr_biasing", help="Tasks whose `text` is what was said, without `transcript`"
+    )
+    parser.add_argument("--max_phrases", type=int, default=3, help="Most phrases placed in an utterance")
+    parser.add_argument("--frame_step", type=int, default=1, help="Encoder frames per encoding (k of `stack`, else 1)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = get_parser().parse_args(argv)
+    if args.max_phrases < 1 or args.frame_step < 1:
+        raise UserError("--max_phrases and --frame_step must be at least 1")
+    from slm_espnet.biasing.keyword_spotting import KeywordSpotter
+    from slm_espnet.biasing.select import BiasingOptions, save_options
+    from slm_espnet.biasing.tuning import choose, sweep
+
+    vocabulary, utterances = read_sets(args)
+    points = sweep(KeywordSpotter(vocabulary, args.frame_step), utterances, args.max_phrases)
+    best, without = choose(points, args.criterion), points[0]
+    found = describe(best)
+    nothing = describe(without)
+    comment = f"Tuned for {args.criterion} on {len(utterances)} recordings of {args.dev_sets}.\nHere: {found}."
+    options = BiasingOptions(best.threshold, args.max_phrases)
+    save_options(args.output, options, f"{comment}\nNothing placed: {nothing}.")
+    print(f"threshold {best.threshold:.3f}: {found}\nnothing placed: {nothing}\nwritten: {args.output}")
+    return 0
+
+
+def describe(point: OperatingPoint) -> str:
+    """An operating point in words."""
+    return (
+        f"names found with precision {point.precision:.3f}, recall {point.recall:.3f}, F1 {point.f1:.3f}; "
+        f"WER of CTC text {point.wer:.2f} %"
+    )
+
+
+def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtterance]]:
+    """The encoder's vocabulary, and every recording that has a list and an encoding."""
+    from slm_espnet.biasing.select import posteriors_of
+    from slm_espnet.biasing.tuning import DevUtterance
+    from slm_espnet.biasing.vocabulary import CTCVocabulary
+    from slm_espnet.encodings.reader import EncodingReader
+
+    utterances: list[DevUtterance] = []
+    tokens: list[str] | None = None
+    blank_id = 0
+    for name in args.dev_sets.replace(",", " ").split():
+        reader = EncodingReader(args.encodings_dir / name)
+        if reader.fingerprint["vocabulary"] is None:
+            raise UserError(f"{args.encodings_dir / name}: its encoder has no CTC, phrases cannot be spotted in it")
+        found = (list(reader.fingerprint["vocabulary"]), int(reader.fingerprint["blank_id"]))
+        if tokens is not None and found != (tokens, blank_id):
+            raise UserError(f"{args.encodings_dir / name}: its encoder has another vocabulary than the first set's")
+        tokens, blank_id = found
+        for row, reference in rows_with_lists(args.datadir / name, args.recognition_tasks):
+            if row.audio.key in reader:
+                utterances.append(DevUtterance(posteriors_of(reader[row.audio.key]), reference, row.context))
+    if tokens is None or not utterances:
+        raise UserError(f"no recording of {args.dev_sets!r} has a context list, a transcript and an encoding")
+    return CTCVocabulary(tokens, blank_id), utterances
+
+
+def rows_with_lists(data_dir: Path, recognition_tasks: str) -> list[tuple[Row, str]]:
+    """One row for each recording and list, with what was said in it."""
+    from slm_espnet.data.datadir import read_data_dir
+
+    tasks = recognition_tasks.replace(",", " ").split()
+    found = {}
+    for row in read_data_dir(data_dir, require=("wav.scp", "text", "context")):
+        reference = row.text if row.transcript is None and row.task in tasks else row.transcript
+        if row.context and reference is not None:
+            found[row.audio.key, row.context] = (row, reference)
+    return list(found.values())
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,153 @@
+"""Workarounds for other packages: what is done, why, and when it can go. Nothing here imports torch.
+
+`prepare_imports()` runs when slm_espnet is imported. `install()`, which the installer calls, copies this file into
+site-packages and adds a `.pth` line, so that plain `python -m espnet2.bin.asr_train` works too.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+STARTUP_MODULE = "_slm_espnet_compat"  # name of the copy in site-packages
+CUDA_LIBRARY = "libc10_cuda.so"  # part of torch's CUDA builds only; shared objects that are linked to it carry its name
+ESPNET_VERSION = "202511"  # the last for Python 3.11; later ones move espnet.* to espnet2.legacy.*
+
+
+class TorchaudioStandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Replaces `torchaudio._extension` where the compiled part of torchaudio cannot load.
+
+    Why: torchaudio's wheels (2.11) are linked to CUDA. Beside a CPU build of torch their import ends in OSError
+    (libc10_cuda.so), and takes ESPnet, transformers and peft down with it, although only forced alignment and the
+    RNN-T loss need the compiled part. With the stand-in the rest (transforms, fbank, resampling) works and those two
+    raise.
+    Can go: when torchaudio's wheels load beside a CPU torch, or ESPnet no longer imports torchaudio unconditionally.
+    """
+
+    name = "torchaudio._extension"
+
+    def find_spec(self, fullname, path=None, target=None):
+        """A package spec for the extension module, where it could not load; None leaves it to the other finders."""
+        if fullname != self.name or not torchaudio_needs_stand_in(path):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """What torchaudio reads from its extension when that is absent."""
+
+        def no_alignment(*_args, **_kwargs):
+            raise RuntimeError("torchaudio's compiled extension is not loaded: it is linked to CUDA, torch is not")
+
+        module._IS_TORCHAUDIO_EXT_AVAILABLE = False
+        module._IS_ALIGN_AVAILABLE = False
+        module._check_cuda_version = lambda: None
+        module._load_lib = lambda _lib: False
+        module.fail_if_no_align = lambda _function: no_alignment
+
+
+def torchaudio_needs_stand_in(torchaudio_path=None) -> bool:
+    """Whether torchaudio is linked to CUDA and torch is not.
+
+    Args:
+        torchaudio_path: folders of the torchaudio package (its `__path__`); found when not given.
+    """
+    if os.name != "posix":
+        return False
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None or (Path(torch.origin).parent / "lib" / CUDA_LIBRARY).exists():
+        return False
+    if torchaudio_path is None:
+        spec = importlib.util.find_spec("torchaudio")
+        torchaudio_path = spec.submodule_search_locations if spec else None
+    libraries = [file for folder in torchaudio_path or () for file in sorted((Path(folder) / "lib").glob("*.so"))]
+    return any(CUDA_LIBRARY.encode() in file.read_bytes() for file in libraries)
+
+
+class WithoutNltkDownload(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Keeps g2p_en from downloading nltk data when it is imported.
+
+    Why: ESPnet's tasks import g2p_en whether or not they turn text into phonemes, and g2p_en then fetches two data sets
+    from the network without asking: slow or hanging offline, and nothing here uses them. Who does gets g2p_en's own
+    error, which names the data set, and can fetch it with `python -m nltk.downloader`.
+    Can go: when g2p_en downloads at first use instead of at import.
+    """
+
+    name = "g2p_en.g2p"
+
+    def find_spec(self, fullname, path=None, target=None):
+        """The module's own spec, executed by this loader."""
+        if fullname != self.name:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        self._loader = spec.loader
+        spec.loader = self
+        return spec
+
+    def create_module(self, spec):
+        """The module as usual."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module with a download function that downloads nothing."""
+        import nltk
+
+        download = nltk.download
+        nltk.download = lambda *_args, **_kwargs: False
+        try:
+            self._loader.exec_module(module)
+        finally:
+            nltk.download = download
+
+
+WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload)
+
+
+def prepare_imports() -> None:
+    """Make the workarounds hold for imports from now on; cheap, and does nothing the second time."""
+    # by name, because the copy in site-packages may have been first
+    present = {type(finder).__name__ for finder in sys.meta_path}
+    for workaround in WORKAROUNDS:
+        if workaround.__name__ not in present:
+            sys.meta_path.insert(0, workaround())
+
+
+def install(site_packages: Path) -> None:
+    """Let every Python of an environment start with `prepare_imports()`: a copy of this file and a `.pth` line."""
+    code = Path(__file__).read_text(encoding="utf-8")
+    for name, text in (
+        (f"{STARTUP_MODULE}.py", code),
+        (f"{STARTUP_MODULE}.pth", f"import {STARTUP_MODULE}; {STARTUP_MODULE}.prepare_imports()\n"),
+    ):
+        temporary = site_packages / f"{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, site_packages / name)
+
+
+def check_espnet() -> None:
+    """Refuse, with the cure, an environment without ESPnet or with one this toolkit does not run on.
+
+    Raises:
+        UserError: ESPnet is missing, or its version is another one.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from slm_espnet.errors import UserError
+
+    try:
+        found = version("espnet")
+    except PackageNotFoundError:
+        raise UserError(f"ESPnet is not installed; {_espnet_cure()}") from None
+    if found != ESPNET_VERSION:
+        raise UserError(f"ESPnet {found} is installed, this toolkit runs on {ESPNET_VERSION}; {_espnet_cure()}")
+
+
+def _espnet_cure() -> str:
+    # --no-deps: its caps on setuptools would make pip replace torch
+    return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"

@@ -1,0 +1,196 @@
+"""Samples of an utterance: files, pipes and arks; any rate, width and number of channels; only the span asked for.
+
+Formats are libsndfile's (wav, flac, mp3, ogg, uncompressed sphere, …). Anything else goes through a pipe in wav.scp.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import os
+import re
+import subprocess
+from contextlib import contextmanager
+
+import numpy as np
+
+from slm_espnet.data.datadir import AudioSource
+from slm_espnet.errors import UserError
+
+MAX_OVERSHOOT = 0.5  # seconds that a segment may end after its recording; it is cut there
+ARK = re.compile(r"(?P<path>.+):(?P<offset>\d+)")
+# What a headerless file or another program's format is told.
+FORMAT_CURE = "convert it to wav or flac, or let `command |` in wav.scp do it (for instance sph2pipe -f wav x.sph |)"
+
+
+class AudioError(UserError):
+    """Audio that cannot be used; other utterances are not affected."""
+
+    def __init__(self, reason: str, source: AudioSource, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.reason = reason  # a few words, the same for every case of its kind: counted in reports
+
+
+def read_audio(source: AudioSource, sampling_rate: int, channel: int | None = None) -> np.ndarray:
+    """Samples of one utterance as float32 (N,), full scale ±1.
+
+    Args:
+        source: what to read; a span is found by seeking.
+        sampling_rate: rate of the result in Hz; other rates are resampled, which is logged once per rate.
+        channel: counted from 0; None is the mean of all channels.
+
+    Raises:
+        AudioError: missing, unreadable, empty, not finite, or the span lies outside of the recording.
+    """
+    with _open(source) as file:
+        first, count = _span(source, file.frames, file.samplerate)
+        rate, channels = file.samplerate, file.channels
+        file.seek(first)
+        samples = file.read(count, dtype="float32", always_2d=True)
+    if len(samples) < count:
+        message = f"ends after {len(samples)} of {count} samples; copy the file again"
+        raise AudioError("truncated audio", source, message)
+    if channel is not None and channel >= channels:
+        raise AudioError("no such channel", source, f"has {channels} channel(s), channel {channel} was asked for")
+    mono = samples.mean(axis=1) if channel is None else samples[:, channel]
+    if not np.isfinite(mono).all():
+        raise AudioError("not finite", source, "has samples that are NaN or infinite; make the file again")
+    return _resample(mono, rate, sampling_rate)
+
+
+def audio_seconds(source: AudioSource) -> float | None:
+    """Length in seconds from the header alone; None for a pipe, which would have to be run.
+
+    Raises:
+        AudioError: as `read_audio`, as far as a header shows.
+    """
+    if source.path.endswith("|"):
+        return None
+    with _open(source) as file:
+        _, count = _span(source, file.frames, file.samplerate)
+        return count / file.samplerate
+
+
+def _span(source: AudioSource, frames: int, rate: int) -> tuple[int, int]:
+    """First sample and number of samples of the source's span in a recording of so many frames."""
+    if frames <= 0:
+        raise AudioError("zero length", source, "has no samples; remove the utterance or make the file again")
+    first = round((source.start or 0.0) * rate)
+    last = frames if source.stop is None else round(source.stop * rate)
+    if first >= frames or last > frames + MAX_OVERSHOOT * rate:
+        message = f"the segment lies outside of the recording, which has {frames / rate:.2f} s; correct segments"
+        raise AudioError("segment past the end", source, message)
+    count = min(last, frames) - first
+    if count <= 0:
+        raise AudioError("zero length", source, "the segment is shorter than one sample; remove or correct it")
+    return first, count
+
+
+@contextmanager
+def _open(source: AudioSource):
+    """The recording as an open soundfile.SoundFile; whatever is wrong with it becomes an AudioError."""
+    import soundfile
+
+    try:
+        with _stream(source) as stream, soundfile.SoundFile(stream) as file:
+            yield file
+    except soundfile.LibsndfileError as error:
+        reason = str(error.error_string).rstrip(".")
+        raise AudioError("unreadable audio", source, f"cannot be read as audio ({reason}); {FORMAT_CURE}") from error
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        cure = "correct wav.scp or bring the file" if missing else "check the path and its permissions"
+        message = f"{error.strerror or error}; {cure}"
+        raise AudioError("missing audio" if missing else "unreadable audio", source, message) from error
+
+
+def _stream(source: AudioSource) -> io.IOBase:
+    path = source.path.strip()
+    if path.endswith("|"):
+        return io.BytesIO(_pipe_output(source, path[:-1].strip()))
+    ark = ARK.fullmatch(path)
+    if ark and not os.path.exists(path):
+        return _ark_member(source, ark["path"], int(ark["offset"]))
+    return open(path, "rb")
+
+
+@functools.lru_cache(maxsize=1)  # segments of one recording follow each other: its pipe runs once
+def _run_pipe(command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def _pipe_output(source: AudioSource, command: str) -> bytes:
+    done = _run_pipe(command)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        message = f"the command ended with status {done.returncode}{f' ({said[-1]})' if said else ''}; try it by hand"
+        raise AudioError("failed pipe", source, message)
+    if not done.stdout:
+        raise AudioError("zero length", source, "the command wrote nothing; try it by hand")
+    return done.stdout
+
+
+class _Window(io.RawIOBase):
+    """A part of an open file as a file of its own: seeking in it reads nothing."""
+
+    def __init__(self, file: io.BufferedReader, begin: int, length: int) -> None:
+        self._file, self._begin, self._length, self._at = file, begin, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer) -> int:
+        self._file.seek(self._begin + self._at)
+        count = self._file.readinto(memoryview(buffer)[: max(0, self._length - self._at)])
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _ark_member(source: AudioSource, path: str, offset: int) -> _Window:
+    """The audio file inside an ark at an offset: kaldiio's `AUDIO` members, or wav or flac as they are."""
+    file = open(path, "rb")
+    size = os.fstat(file.fileno()).st_size
+    file.seek(offset)
+    head = file.read(16)
+    if head.startswith(b"AUDIO"):
+        width = head[5]
+        begin = offset + 6 + width
+        return _Window(file, begin, min(int.from_bytes(head[6 : 6 + width], "little"), size - begin))
+    if head.startswith(b"RIFF"):
+        return _Window(file, offset, min(8 + int.from_bytes(head[4:8], "little"), size - offset))
+    if head.startswith(b"fLaC"):
+        return _Window(file, offset, size - offset)
+    file.close()
+    if offset >= size:
+        raise AudioError("truncated audio", source, f"the ark has {size} bytes only; make it again")
+    kind = "features" if head.startswith(b"\0B") else "something else than audio"
+    raise AudioError("unreadable audio", source, f"the ark holds {kind} at this offset; give an ark of wav or flac")
+
+
+def _resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+    if rate == target:
+        return np.ascontiguousarray(samples, dtype=np.float32)
+    import soxr
+
+    _say_once(rate, target)
+    return soxr.resample(samples, rate, target).astype(np.float32, copy=False)
+
+
+@functools.cache
+def _say_once(rate: int, target: int) -> None:
+    logging.getLogger(__name__).warning("audio at %d Hz is resampled to %d Hz (said once)", rate, target)

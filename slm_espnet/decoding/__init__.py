@@ -1,0 +1,1 @@
+"""Batched generation from speech or text: options, results, search."""

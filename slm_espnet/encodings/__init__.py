@@ -1,0 +1,1 @@
+"""The cache of encoded speech: a few large shards, an index, and a fingerprint of what made them."""

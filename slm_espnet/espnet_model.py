@@ -1,0 +1,252 @@
+"""ESPnetSLMModel: the loss on one batch, and the LLM's input for one batch of prompts.
+
+Only the adapter (and LoRA, where it is switched on) is trained, saved and loaded. The LLM stays what it was: in eval
+mode, in its own dtype, without gradients, and outside every checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch.nn.modules.module import _IncompatibleKeys
+
+from slm_espnet.adapter.adapter import Adapter
+from slm_espnet.adapter.base import Placement
+from slm_espnet.adapter.input import valid_mask
+from slm_espnet.llm.base import AbsLLM
+from slm_espnet.prompt import Prompt, PromptTemplate
+
+AUTOCAST_DTYPES = {"none": None, "bfloat16": torch.bfloat16}
+
+
+def pad_ids(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-pad id sequences with 0: (B, L) int64 and lengths (B,)."""
+    lengths = [len(ids) for ids in sequences]
+    rows = [[*ids, *[0] * (max(lengths) - len(ids))] for ids in sequences]
+    padded = torch.tensor(rows, dtype=torch.int64, device=device).view(len(rows), max(lengths))
+    return padded, torch.tensor(lengths, dtype=torch.int64, device=device)
+
+
+def join(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Concatenate right-padded parts utterance by utterance.
+
+    Args:
+        parts: (B, L_i, E) and lengths (B,) of each part; lengths may be 0.
+
+    Returns:
+        (B, S, E) right-padded with zeros, and lengths (B,).
+    """
+    total = torch.stack([lengths for _, lengths in parts]).sum(0)
+    batch, size = len(total), int(total.max())
+    offset = torch.arange(batch, device=total.device) * size
+    rows, slots = [], []
+    for embeddings, lengths in parts:
+        valid = valid_mask(lengths, embeddings.size(1))
+        rows.append(embeddings[valid])
+        slots.append((offset[:, None] + torch.arange(embeddings.size(1), device=total.device))[valid])
+        offset = offset + lengths
+    flat = torch.cat(rows)
+    joined = flat.new_zeros(batch * size, flat.size(1)).index_copy(0, torch.cat(slots), flat)
+    return joined.view(batch, size, -1), total
+
+
+class ESPnetSLMModel(AbsESPnetModel):
+    """Frozen LLM, trained adapter, and the template that puts prompts together."""
+
+    def __init__(
+        self,
+        llm: AbsLLM,
+        adapter: Adapter,
+        template: PromptTemplate,
+        ce_weight: float = 1.0,  # weight of cross-entropy on the target, per target token
+        ctc_weight: float = 0.1,  # weight of CTC, per LLM token: several times CE, so a tenth balances them
+        ctc_only_steps: int = 0,  # so many first training steps with CTC alone, in which the LLM is not run
+        autocast_dtype: str = "none",  # none | bfloat16: dtype of the LLM's matrix products in training
+        diagnostic_batches: int = 4,  # validation batches on which listening is measured; 0 switches it off
+    ):
+        super().__init__()
+        if autocast_dtype not in AUTOCAST_DTYPES:
+            raise ValueError(f"autocast_dtype must be one of {', '.join(AUTOCAST_DTYPES)}, not {autocast_dtype!r}")
+        if ce_weight < 0 or ctc_weight < 0 or ctc_only_steps < 0:
+            raise ValueError("ce_weight, ctc_weight and ctc_only_steps cannot be negative")
+        if ctc_only_steps and not ctc_weight:
+            raise ValueError("ctc_only_steps needs a ctc_weight above 0")
+        self.llm = llm
+        self.adapter = adapter
+        self.template = template
+        self.ce_weight, self.ctc_weight, self.ctc_only_steps = ce_weight, ctc_weight, ctc_only_steps
+        self.autocast_dtype = AUTOCAST_DTYPES[autocast_dtype]
+        self.diagnostic_batches = diagnostic_batches
+        self.encoding_fingerprint: dict[str, Any] | None = None  # of the encodings the adapter is trained on
+        self.register_buffer("training_forwards", torch.zeros((), dtype=torch.int64))
+        self._validated = 0
+        self._token_norm: torch.Tensor | None = None
+        self._trained_llm = {f"llm.{name}" for name, p in llm.named_parameters() if p.requires_grad}
+        self.register_state_dict_post_hook(_drop_frozen)
+
+    # The LLM's input
+
+    def prompt_embeddings(
+        self,
+        frames: torch.Tensor,
+        lengths: torch.Tensor,
+        prompts: Sequence[Prompt],
+        placements: list[list[Placement]] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodings (B, T, D), lengths (B,) and prompts → LLM input (B, S, E) right-padded, lengths (B,)."""
+        speech = self.adapter(frames, lengths, self.llm.embedding_table(), placements)
+        return self._surround(speech.embeddings, speech.lengths, prompts)
+
+    def text_embeddings(self, texts: Sequence[str], prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same with text in place of speech: exactly what the untouched LLM reads."""
+        rows = [prompt.with_text(self.llm.tokenizer, text) for text, prompt in zip(texts, prompts, strict=True)]
+        ids, lengths = pad_ids(rows, self.llm.embedding_table().device)
+        return self.llm.embed(ids) * valid_mask(lengths, ids.size(1))[..., None], lengths
+
+    def _surround(
+        self, speech: torch.Tensor, lengths: torch.Tensor, prompts: Sequence[Prompt]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        prefix = pad_ids([prompt.prefix for prompt in prompts], speech.device)
+        suffix = pad_ids([prompt.suffix for prompt in prompts], speech.device)
+        return self._assemble(prefix, (speech, lengths), suffix)
+
+    def _assemble(
+        self,
+        prefix: tuple[torch.Tensor, torch.Tensor],
+        speech: tuple[torch.Tensor, torch.Tensor],
+        suffix: tuple[torch.Tensor, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        before, after = self.llm.embed(prefix[0]), self.llm.embed(suffix[0])
+        return join([(before, prefix[1]), (speech[0].to(before.dtype), speech[1]), (after, suffix[1])])
+
+    # Training
+
+    def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss on one batch of the collate function (see training/collate.py).
+
+        Loss = ce_weight · CE(target | prompt, speech) + ctc_weight · CTC(LLM tokens of the transcript | mixing logits).
+        Both are means over tokens, and the weight returned is the number of target tokens, so that what ESPnet averages
+        over batches is a mean over tokens however the data was cut into batches.
+        """
+        ctc_only = False
+        if self.training:
+            self._validated = 0
+            ctc_only = int(self.training_forwards) < self.ctc_only_steps
+            self.training_forwards += 1
+        speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
+        stats: dict[str, torch.Tensor] = {}
+        loss = speech.embeddings.sum() * 0.0
+        if self.ctc_weight and speech.ctc_log_probs is not None:
+            ctc = self._ctc(speech.ctc_log_probs, speech.ctc_lengths, batch)
+            if ctc is not None:
+                stats["loss_ctc"] = ctc.detach()
+                loss = loss + ctc * self.ctc_weight
+        if not ctc_only:
+            ce, accuracy = self._cross_entropy(speech.embeddings, speech.lengths, batch)
+            stats.update(loss_ce=ce.detach(), acc=accuracy)
+            loss = loss + ce * self.ce_weight
+        stats.update(loss=loss.detach(), embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
+        if not self.training and self._validated < self.diagnostic_batches:
+            self._validated += 1
+            stats.update(self._listening(speech.embeddings.detach(), speech.lengths, batch))
+        return loss, stats, batch["target_lengths"].sum()
+
+    def _cross_entropy(
+        self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean over target tokens, and the share of them that is predicted right."""
+        inputs, input_lengths = self._assemble(
+            (batch["prefix"], batch["prefix_lengths"]), (speech, lengths), (batch["suffix"], batch["suffix_lengths"])
+        )
+        target, target_lengths = batch["target"], batch["target_lengths"]
+        with self._autocast(inputs.device):
+            logits = self.llm.loss_logits(inputs, input_lengths, target, target_lengths)
+        expected = target[valid_mask(target_lengths, target.size(1))]
+        accuracy = (logits.detach().argmax(-1) == expected).float().mean()
+        return F.cross_entropy(logits.float(), expected), accuracy
+
+    def _autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, self.autocast_dtype)
+
+    @staticmethod
+    def _ctc(
+        log_probs: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor | None:
+        """Mean over the LLM tokens of those utterances that have a transcript; None when none has.
+
+        CTC sums over all alignments (Graves et al. 2006); labels are LLM ids + 1, after the blank at 0. Transcripts
+        that are longer than the speech count as zero.
+        """
+        known = batch["ctc_target_lengths"] > 0
+        if not bool(known.any()):
+            return None
+        target_lengths = batch["ctc_target_lengths"][known]
+        losses = F.ctc_loss(
+            log_probs[known].transpose(0, 1),
+            batch["ctc_target"][known] + 1,
+            lengths[known],
+            target_lengths,
+            reduction="none",
+            zero_infinity=True,
+        )
+        return losses.sum() / target_lengths.sum()
+
+    @torch.no_grad()
+    def _listening(
+        self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Is it listening? The loss with another utterance's speech and with silence, and how large embeddings are."""
+        silent = self.adapter(
+            torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table()
+        )
+        stats = {"loss_ce_empty": self._cross_entropy(silent.embeddings, silent.lengths, batch)[0]}
+        if len(lengths) > 1:
+            stats["loss_ce_shuffled"] = self._cross_entropy(speech.roll(1, 0), lengths.roll(1, 0), batch)[0]
+        if self._token_norm is None:
+            self._token_norm = self.llm.embedding_table().float().norm(dim=-1).mean()
+        norms = speech[valid_mask(lengths, speech.size(1))].float().norm(dim=-1)
+        stats["norm_ratio"] = norms.mean() / self._token_norm.to(norms.device)
+        return stats
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What ESPnet's own statistics stage would collect: the encodings as they are."""
+        return {"feats": batch["speech"], "feats_lengths": batch["speech_lengths"]}
+
+    # Frozen is frozen
+
+    def _apply(self, fn, recurse: bool = True) -> ESPnetSLMModel:
+        """Move with the model, but keep the LLM's dtype: ESPnet calls `.to(dtype=float32)` on whatever it trains."""
+        super()._apply(fn, recurse=False)
+        self.adapter._apply(fn)
+        self.llm._apply(lambda tensor: tensor.to(fn(tensor.new_empty(0)).device))
+        return self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
+        """Load what is trained, always strictly; keys of the frozen LLM are neither needed nor used.
+
+        Raises:
+            RuntimeError: a trained key is missing, unknown or has another shape, also with strict=False.
+        """
+        own = self.state_dict()
+        frozen = {f"llm.{name}" for name, _ in self.llm.named_parameters()} - self._trained_llm
+        frozen |= {f"llm.{name}" for name, _ in self.llm.named_buffers()}
+        given = {key: value for key, value in state_dict.items() if key not in frozen}
+        missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+        if missing or unexpected:
+            raise RuntimeError(f"adapter weights do not fit: missing keys {missing}, unknown keys {unexpected}")
+        super().load_state_dict(given, strict=False, assign=assign)
+        return _IncompatibleKeys([], [])
+
+
+def _drop_frozen(model: ESPnetSLMModel, state: dict[str, Any], prefix: str, _metadata: dict) -> None:
+    """Keep the frozen LLM out of every state dict that is taken of the model."""
+    for key in [key for key in state if key.startswith(f"{prefix}llm.")]:
+        if key[len(prefix) :] not in model._trained_llm:
+            del state[key]

@@ -1,0 +1,1 @@
+"""Shortening the frame sequence: frames → fewer frames, before the adapter."""

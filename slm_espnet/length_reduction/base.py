@@ -1,0 +1,47 @@
+"""What every length reduction offers.
+
+Reductions without parameters (ctc_blank, ctc_merge, stack, none) run once, in the encoding stage, and are part of the
+cache's fingerprint; those with parameters (conv) run in the trained model, after the cache.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """One utterance after reduction."""
+
+    frames: torch.Tensor  # (K, D')
+    positions: torch.Tensor  # (K,) int32: the encoder frame at which each kept frame begins, increasing
+    ctc_log_probs: torch.Tensor | None  # (K, V) at the kept frames, None without CTC
+
+
+class AbsStaticReduction:
+    """A reduction without parameters, applied to one utterance in the encoding stage."""
+
+    @abstractmethod
+    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
+        """Reduce one utterance: frames (T, D), ctc_log_probs (T, V) or None. K ≥ 1 always holds for T ≥ 1."""
+
+    @abstractmethod
+    def output_dim(self, input_dim: int) -> int:
+        """D' for a given D."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """Name and settings, for the fingerprint."""
+
+
+class AbsTrainedReduction(torch.nn.Module):
+    """A reduction with parameters, trained together with the adapter and run on batches."""
+
+    output_size: int  # D'
+
+    @abstractmethod
+    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reduce frames (B, T, D), lengths (B,) to (B, T', D') and lengths (B,); padding never leaks into the result."""

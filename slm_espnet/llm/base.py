@@ -1,0 +1,95 @@
+"""What every frozen language model offers to training and decoding.
+
+Encoder-decoder and decoder-only models differ only behind this interface: `loss_logits` for training, and
+`start`/`step` on a `DecodingState` (which holds the KV cache) for search.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+
+class AbsTokenizer:
+    """Text ↔ token ids, without special tokens unless they are asked for."""
+
+    eos_id: int
+    pad_id: int  # a valid id even where the model defines none (then eos)
+    bos_id: int | None  # put before the first token of a decoder-only prompt where the model wants it
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text; no BOS, no EOS."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens skipped, surrounding space stripped."""
+
+    @abstractmethod
+    def special_id(self, piece: str) -> int:
+        """Id of one whole piece such as `<sp>`; ValueError if the vocabulary lacks it."""
+
+    @abstractmethod
+    def chat_parts(self, user_placeholder: str, system: str | None = None) -> tuple[list[int], list[int]]:
+        """Ids before and after `user_placeholder` in the model's chat template; ValueError if it has none."""
+
+
+class DecodingState:
+    """KV cache and masks of one batch during search. Subclasses keep the tensors."""
+
+    @abstractmethod
+    def reorder(self, index: torch.Tensor) -> None:
+        """Make row i continue old row index[i] (beam search; also drops finished rows: index may be shorter)."""
+
+    @abstractmethod
+    def crop(self, n: int) -> None:
+        """Forget the last n decoded positions of every row."""
+
+
+class AbsLLM(torch.nn.Module):
+    """A frozen LLM. Always in eval mode; parameters get no gradient unless they belong to LoRA."""
+
+    tokenizer: AbsTokenizer
+    is_encoder_decoder: bool
+    dim: int  # E
+    vocab_size: int  # rows of the embedding table
+
+    @abstractmethod
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Input embeddings of ids (...,) → (..., E), scaled as the model's own forward would."""
+
+    @abstractmethod
+    def embedding_table(self) -> torch.Tensor:
+        """(V, E): embed() of every id, so also scaled; shares memory with the model where no scale is needed."""
+
+    @abstractmethod
+    def loss_logits(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits at the valid target positions only.
+
+        Args:
+            inputs: (B, S, E) right-padded prompt + speech embeddings; input_lengths: (B,).
+            target: (B, U) right-padded target ids that end in EOS; target_lengths: (B,).
+
+        Returns:
+            (sum(target_lengths), V): row order is utterance by utterance; row for target[b, u] predicts target[b, u].
+        """
+
+    @abstractmethod
+    def start(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[DecodingState, torch.Tensor]:
+        """Read the prompt (B, S, E right-padded); return the state and float32 logits (B, V) for the first token."""
+
+    @abstractmethod
+    def step(self, state: DecodingState, tokens: torch.Tensor) -> torch.Tensor:
+        """Append tokens (B, k); return float32 logits (B, k, V): logits[:, j] predict what follows tokens[:, j]."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """kind, model, revision, weights_sha256, dtype (all strings)."""
+
+    def train(self, mode: bool = True) -> AbsLLM:
+        """Stay in eval mode: a frozen model's dropout must never come back (LoRA's is handled by its wrapper)."""
+        return super().train(False)

@@ -1,0 +1,1 @@
+"""Scores: error rates, BLEU, answers; results tables."""

@@ -1,0 +1,111 @@
+"""Results of several experiments side by side: mean and deviation over seeds for each configuration.
+
+Experiments that differ only in their seed are recognized by their directory: `slm_asr_seed1` and `slm_asr_seed2` are
+both `slm_asr`. Another label may be given as `label=directory`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from slm_espnet.errors import UserError
+from slm_espnet.scoring.metrics import LOWER_IS_BETTER
+from slm_espnet.scoring.report import RESULTS, show
+
+SEED_SUFFIX = re.compile(r"[_-]seed[_-]?\d+$")
+BOUNDS = (" cascade", " bound")  # columns; the space keeps them apart from labels
+# What one line of the table is about: set, task, language, metric.
+Key = tuple[str, str, str, str]
+
+
+def label_of(experiment: str) -> tuple[str, Path]:
+    """`label=directory`, or a directory, whose label is its name without the seed."""
+    label, sign, directory = experiment.partition("=")
+    path = Path(directory if sign else experiment)
+    return (label if sign else SEED_SUFFIX.sub("", path.resolve().name)), path
+
+
+def read_results(path: Path, inference: str | None = None) -> list[dict]:
+    """Rows of an experiment's results.json, of one inference tag if that is given.
+
+    Raises:
+        UserError: missing or damaged file, or several decodings without a choice among them.
+    """
+    path = path / RESULTS if path.is_dir() else path
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror}); run stage 6 (scoring) first") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a valid list of results ({error}); run stage 6 (scoring) again") from error
+    present = sorted({row["inference"] for row in rows})
+    if inference is None and len(present) > 1:
+        raise UserError(f"{path} has several decodings ({', '.join(present)}); choose one by --inference_tag")
+    chosen = [row for row in rows if inference in (None, row["inference"])]
+    if not chosen:
+        raise UserError(f"{path} has no results of inference tag {inference!r}; it has {', '.join(present) or 'none'}")
+    return chosen
+
+
+def collect(experiments: Sequence[str], inference: str | None = None) -> dict[str, list[dict]]:
+    """Rows by configuration label, in the order given; the same seed twice under one label is an error."""
+    rows: dict[str, list[dict]] = defaultdict(list)
+    seeds: dict[tuple[str, object], Path] = {}
+    for experiment in experiments:
+        label, path = label_of(experiment)
+        found = read_results(path, inference)
+        for seed in {row["seed"] for row in found}:
+            if seed is not None and (label, seed) in seeds:
+                first = seeds[label, seed]
+                raise UserError(f"{path} and {first} are both {label!r} with seed {seed}: name them label=directory")
+            seeds[label, seed] = path
+        rows[label].extend(found)
+    return dict(rows)
+
+
+def comparison(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) -> list[str]:
+    """Markdown: one line per set, task, language and metric; one column per configuration, then the bounds' means.
+
+    Args:
+        rows: rows of results.json by configuration.
+        metrics: only these; empty: all.
+    """
+    table: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    seen: dict[Key, dict[str, bool]] = defaultdict(dict)
+    for label, results in rows.items():
+        for row in results:
+            key = (row["set"], row["task"], row["language"], row["metric"])
+            if metrics and row["metric"] not in metrics:
+                continue
+            seen[key][label] = row["seen"]
+            for column, value in ((label, row["value"]), *((name, row[name.strip()]) for name in BOUNDS)):
+                if value is not None:
+                    table[key][column].append(value)
+    count = {label: len({json.dumps(row["seed"]) for row in results}) for label, results in rows.items()}
+    heads = [f"{label} ({n} seed{'s' * (n > 1)})" for label, n in count.items()]
+    lines = [f"|set|task|language|metric|{'|'.join(heads)}|cascade|bound|", "|---" * (len(heads) + 6) + "|"]
+    for key, columns in table.items():
+        metric = key[3]
+        cells = [_cell(columns.get(label), metric) + _mark(metric, seen[key].get(label)) for label in rows]
+        bounds = [_cell([statistics.fmean(columns[name])] if columns[name] else None, metric) for name in BOUNDS]
+        arrow = " ↓" if metric in LOWER_IS_BETTER else ""
+        lines.append(f"|{key[0]}|{key[1]}|{key[2] or '-'}|{metric}{arrow}|{'|'.join([*cells, *bounds])}|")
+    return [*lines, "", "u: the task was not trained. Mean ± standard deviation over seeds. ↓: lower is better."]
+
+
+def _cell(values: Sequence[float] | None, metric: str) -> str:
+    """Mean ± standard deviation; the mean alone of a single value."""
+    if not values:
+        return "-"
+    text = show(metric, statistics.fmean(values))
+    return text if len(values) == 1 else f"{text} ± {show(metric, statistics.stdev(values))}"
+
+
+def _mark(metric: str, trained: bool | None) -> str:
+    """Unseen tasks are marked, except for metrics of the encoder alone."""
+    return " u" if trained is False and not metric.startswith("ctc_") else ""

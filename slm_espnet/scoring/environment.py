@@ -1,0 +1,67 @@
+"""The `## Environments` part of a results page. Versions are read without importing the packages."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (("espnet version", "espnet"), ("pytorch version", "torch"), ("transformers version", "transformers"))
+
+
+def describe(command: str, seed: int | None) -> list[str]:
+    """Lines of the list, in ESPnet's form."""
+    facts = {"date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")}
+    facts["python version"] = f"{platform.python_version()} ({platform.platform()})"
+    facts |= {name: _version(package) for name, package in PACKAGES}
+    facts["Git hash"] = git_commit(Path(__file__).parent)
+    facts["command"] = command
+    facts["hardware of scoring"] = hardware()
+    facts["seed"] = "not given" if seed is None else str(seed)
+    return [f"- {name}: `{value}`" for name, value in facts.items()]
+
+
+def git_commit(directory: Path) -> str:
+    """The commit of a working tree, with a word where files differ from it; `unknown` outside of one."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+
+    def ask(*arguments: str) -> str:
+        done = subprocess.run([git, "-C", str(directory), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    commit = ask("rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit} with local changes" if ask("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def hardware() -> str:
+    """Processor, usable cores, and GPUs where the driver's tool is installed."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        names = [line for line in information.read_text(errors="replace").splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return "; ".join([f"{model}, {os.cpu_count()} cores", *_gpus()])
+
+
+def _gpus() -> list[str]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    question = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(question, capture_output=True, text=True, check=False)
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,128 @@
+"""Every metric of a scorer on one group of utterances, with the statistics that resampling and break-downs need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from slm_espnet.scoring import answers, error_rate, names, translation
+from slm_espnet.scoring.bootstrap import deviation, replicate_values
+
+PRIMARY = {"wer": "wer", "bleu": "bleu", "accuracy": "accuracy"}  # scorer → the metric of break-downs
+PERCENT = ("wer", "cer", "ctc_wer", "ctc_cer", "b_wer", "u_wer", "bleu", "chrf")  # in 0..100; all others are shares
+LOWER_IS_BETTER = ("wer", "cer", "ctc_wer", "ctc_cer", "b_wer", "u_wer", "name_insertions")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one system on N utterances."""
+
+    value: float  # NaN where it is not defined, such as WER without any reference word
+    statistics: np.ndarray | None  # (N, S) per utterance; the metric is a function of their sum. None: not resampled
+    of_sums: Callable[[np.ndarray], np.ndarray] | None  # summed statistics (..., S) → values (...,)
+    signature: str = ""  # what makes the number reproducible, where a library states it
+
+    def of_subset(self, index: Sequence[int]) -> float:
+        """The metric on some of the utterances; NaN where it has no statistics."""
+        if self.statistics is None or self.of_sums is None:
+            return float("nan")
+        return float(self.of_sums(self.statistics[list(index)].sum(axis=0)))
+
+    def replicates(self) -> np.ndarray | None:
+        """The metric on each resample of the utterances."""
+        if self.statistics is None or self.of_sums is None:
+            return None
+        return replicate_values(self.statistics, self.of_sums)
+
+    def standard_error(self) -> float | None:
+        """Bootstrap standard error in the metric's unit."""
+        values = self.replicates()
+        return None if values is None else deviation(values)
+
+    def difference_standard_error(self, other: Measured) -> float | None:
+        """Standard error of the difference to another system on the same utterances (paired resamples)."""
+        mine, its = self.replicates(), other.replicates()
+        return None if mine is None or its is None else deviation(mine - its)
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """All metrics of one system on one group of utterances."""
+
+    metrics: dict[str, Measured]
+    error_rates: dict[str, error_rate.ErrorRate] = field(default_factory=dict)  # WER, CER: rows of ESPnet's tables
+
+
+def _measured(statistics: np.ndarray, of_sums: Callable[[np.ndarray], np.ndarray]) -> Measured:
+    return Measured(float(of_sums(statistics.sum(axis=0))), statistics, of_sums)
+
+
+def _share(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums)[..., 0] / np.asarray(sums)[..., 1]
+
+
+def _mean(values: np.ndarray) -> Measured:
+    return _measured(np.stack([values, np.ones_like(values)], axis=1), _share)
+
+
+def score_group(
+    scorer: str,
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    lists: Sequence[Sequence[str]] = (),
+    bleu_tokenize: str = "13a",
+) -> GroupScores:
+    """Score normalized hypotheses of one system.
+
+    Args:
+        scorer: wer, bleu or accuracy.
+        references, hypotheses: normalized texts, in the same order; a missing hypothesis is an empty text.
+        lists: per utterance the normalized phrases that were offered as context; empty if there were none at all.
+        bleu_tokenize: sacrebleu's tokenizer.
+    """
+    if scorer == "wer":
+        return _score_recognition(references, hypotheses, lists)
+    if scorer == "bleu":
+        return _score_translation(references, hypotheses, bleu_tokenize)
+    return GroupScores(
+        {
+            "accuracy": _mean(answers.exact_match(references, hypotheses)),
+            "f1": _mean(answers.token_f1_scores(references, hypotheses)),
+        }
+    )
+
+
+def _score_recognition(
+    references: Sequence[str], hypotheses: Sequence[str], lists: Sequence[Sequence[str]]
+) -> GroupScores:
+    words = error_rate.align(references, hypotheses, "word")
+    counts = {
+        "wer": error_rate.count_edits(words),
+        "cer": error_rate.count_edits(error_rate.align(references, hypotheses, "character")),
+    }
+    metrics = {
+        name: _measured(error_rate.errors_and_reference(count), error_rate.percent) for name, count in counts.items()
+    }
+    if any(lists):
+        offered = names.name_counts(references, hypotheses, lists, words)
+        inserted = np.stack([offered[:, 2], np.ones(len(offered), dtype=np.int64)], axis=1)
+        metrics["name_recall"] = _measured(offered, names.recall)
+        metrics["name_insertions"] = _measured(inserted, _share)
+        metrics["b_wer"] = _measured(offered[:, 3:5], error_rate.percent)
+        metrics["u_wer"] = _measured(offered[:, 5:7], error_rate.percent)
+    return GroupScores(metrics, {name.upper(): error_rate.summarize(count) for name, count in counts.items()})
+
+
+def _score_translation(references: Sequence[str], hypotheses: Sequence[str], tokenize: str) -> GroupScores:
+    bleu, bleu_signature = translation.corpus_bleu(references, hypotheses, tokenize)
+    chrf, chrf_signature = translation.corpus_chrf(references, hypotheses)
+    statistics = translation.bleu_statistics(references, hypotheses, tokenize)
+    return GroupScores(
+        {
+            "bleu": Measured(bleu, statistics, translation.bleu_of_sums, bleu_signature),
+            "chrf": Measured(chrf, None, None, chrf_signature),
+            "exact_match": _mean(answers.exact_match(references, hypotheses)),
+        }
+    )

@@ -1,0 +1,46 @@
+"""Text normalization before scoring, by name. What was applied is part of every result."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+
+APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
+
+
+def normalize_none(text: str) -> str:
+    """The text as it is, outer and repeated spaces apart."""
+    return " ".join(text.split())
+
+
+def normalize_basic(text: str) -> str:
+    """Lower case, compatibility forms unified, punctuation and symbols to spaces; apostrophes within a word stay."""
+    text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).lower()
+    kept = []
+    for index, char in enumerate(text):
+        if char == "'" and 0 < index < len(text) - 1 and text[index - 1].isalnum() and text[index + 1].isalnum():
+            kept.append(char)
+        else:
+            kept.append(" " if unicodedata.category(char)[0] in "PSZC" else char)
+    return " ".join("".join(kept).split())
+
+
+@lru_cache(maxsize=1)
+def _whisper_english() -> Callable[[str], str]:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    # The table of British spellings comes with Whisper checkpoints, not with the library: spellings are left alone.
+    return EnglishTextNormalizer({})
+
+
+def normalize_english(text: str) -> str:
+    """Whisper's English normalization from transformers (contractions, numbers, fillers), without spelling table."""
+    return _whisper_english()(text).strip()
+
+
+NORMALIZERS: dict[str, Callable[[str], str]] = {
+    "none": normalize_none,
+    "basic": normalize_basic,
+    "english": normalize_english,
+}

@@ -1,0 +1,194 @@
+"""SLMTask: what the command line and the YAML of adapter training can choose, on ESPnet's task interface."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from espnet2.samplers.build_batch_sampler import build_batch_sampler
+from espnet2.tasks.abs_task import AbsTask, optim_classes
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.distributed_utils import DistributedOption
+from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.utils.types import int_or_none, str_or_none
+
+from slm_espnet.adapter.base import AbsAdapterBody, AbsAdapterOutput
+from slm_espnet.adapter.build import BODIES, OUTPUTS, REDUCTIONS
+from slm_espnet.encodings.reader import EncodingReader
+from slm_espnet.errors import UserError
+from slm_espnet.espnet_model import ESPnetSLMModel
+from slm_espnet.length_reduction.base import AbsTrainedReduction
+from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
+from slm_espnet.training.build import (
+    apply_encodings,
+    apply_foundation,
+    build_model,
+    build_template,
+    encodings_directories,
+)
+from slm_espnet.training.collate import collate
+from slm_espnet.training.dataset import register_data_type
+from slm_espnet.training.diagnostics import count_parameters, describe_identity, describe_model
+from slm_espnet.training.preprocessor import SLMPreprocessor
+from slm_espnet.training.trainer import SLMTrainer
+
+adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
+adapter_output_choices = ClassChoices(
+    "adapter_output", OUTPUTS, type_check=AbsAdapterOutput, default="embedding_mixture"
+)
+length_reduction_choices = ClassChoices("length_reduction", REDUCTIONS, type_check=AbsTrainedReduction, optional=True)
+model_choices = ClassChoices("model", {"slm": ESPnetSLMModel}, type_check=AbsESPnetModel, default="slm")
+
+# Where ESPnet's defaults do not suit a small adapter on cached encodings
+DEFAULTS = {
+    "num_workers": 0,  # reading memory-mapped encodings is faster than handing them between processes
+    "optim": "adamw",
+    "num_att_plot": 0,
+    "use_matplotlib": False,
+    "use_tensorboard": False,
+    "best_model_criterion": [("valid", "loss", "min")],
+    "keep_nbest_models": 3,
+    "grad_clip": 1.0,
+}
+
+
+class SLMTask(AbsTask):
+    """Adapter training. `SLMTask.main()` is a command line; a YAML with the same names goes to --config."""
+
+    num_optimizers = 1
+    trainer = SLMTrainer
+    class_choices_list = [adapter_choices, adapter_output_choices, length_reduction_choices, model_choices]
+
+    @classmethod
+    def get_parser(cls) -> argparse.ArgumentParser:
+        """ESPnet's parser, whose errors are one line."""
+        register_data_type()
+        parser = super().get_parser()
+        parser.allow_abbrev = False
+        names = sorted(action.dest for action in parser._actions)
+
+        def error(message: str) -> None:
+            words = message.replace("--", " ").split()
+            near = [match for word in words for match in difflib.get_close_matches(word, names, n=1, cutoff=0.75)]
+            raise UserError(message + (f" (did you mean {', '.join(near)}?)" if near else ""))
+
+        parser.error = error
+        return parser
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Options of this task. `--adapter` is ours: ESPnet's own (its LoRA for speech models) makes way."""
+        parser.conflict_handler = "resolve"
+        group = parser.add_argument_group(description="Speech language model")
+        group.add_argument("--foundation", type=str_or_none, help="YAML of the frozen pair; fills llm and prompt_conf")
+        group.add_argument("--llm", type=str_or_none, choices=(*LLM_KINDS, None), help="Kind of language model")
+        group.add_argument("--llm_conf", action=NestedDictAction, default={}, help="model, revision, dtype, lora")
+        group.add_argument("--prompt_conf", action=NestedDictAction, default={}, help="Fields of PromptTemplate")
+        group.add_argument("--input_size", type=int_or_none, help="Width of an encoding; read from the encodings")
+        group.add_argument("--encoding_fingerprint", action=NestedDictAction, help="Read from the encodings")
+        group.add_argument("--llm_identity", action=NestedDictAction, help="Written into config.yaml by training")
+        group.add_argument("--num_threads", type=int_or_none, help="CPU threads of one process; PyTorch's choice if none")
+        for choices in cls.class_choices_list:
+            choices.add_arguments(group)
+        parser.set_defaults(**DEFAULTS)
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """One name carries row and encoding."""
+        return ("speech",)
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """See training/collate.py."""
+        return collate
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> SLMPreprocessor:
+        """Tokenizing with the configuration's prompt template; needs no LLM weights."""
+        return SLMPreprocessor(build_template(args.prompt_conf), build_tokenizer(args.llm, args.llm_conf))
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetSLMModel:
+        """Build the model, completing args with what its foundations are; no speech encoder is built."""
+        if args.num_threads is not None:
+            torch.set_num_threads(args.num_threads)
+        cls._check(args)
+        data = [*args.train_data_path_and_name_and_type, *args.valid_data_path_and_name_and_type]
+        directories = encodings_directories(data)
+        apply_foundation(vars(args))
+        apply_encodings(vars(args), directories)
+        model = build_model(vars(args))
+        args.llm_identity = dict(model.llm.identity())
+        logging.info("speech encoder: %s", describe_identity(args.encoding_fingerprint or {}))
+        logging.info("language model: %s", describe_identity(args.llm_identity))
+        logging.info("parameters:\n%s", describe_model(model))
+        if directories:
+            logging.info(describe_encodings(EncodingReader(directories[0])))
+        if not count_parameters(model, trained_only=True):
+            raise UserError("nothing to train: every parameter is frozen")
+        return model
+
+    @classmethod
+    def _check(cls, args: argparse.Namespace) -> None:
+        """Refuse options that ESPnet has but that would go wrong or do nothing here."""
+        if args.use_adapter:
+            raise UserError("--use_adapter is ESPnet's own; the adapter here is always trained (LoRA: llm_conf.lora)")
+        if len(args.best_model_criterion) != 1:
+            raise UserError("give one best_model_criterion: ESPnet averages wrongly where two share epochs")
+        if isinstance(args.keep_nbest_models, list | tuple) and len(args.keep_nbest_models) != 1:
+            raise UserError("give one keep_nbest_models: ESPnet averages wrongly for several")
+        if args.train_dtype != "float32":
+            raise UserError("adapters train in float32; set llm_conf.dtype or model_conf.autocast_dtype for the LLM")
+        for part in ("train", "valid"):
+            if vars(args)[f"{part}_data_path_and_name_and_type"] and not vars(args)[f"{part}_shape_file"]:
+                raise UserError(f"--{part}_shape_file is missing: stage 3 (python -m slm_espnet.bin.stats) writes it")
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+        """One optimizer, of trained parameters only; also completes a one-cycle schedule with its number of steps."""
+        if args.exclude_weight_decay or args.sharded_ddp:
+            raise UserError("exclude_weight_decay and sharded_ddp are not offered for adapters")
+        conf = args.scheduler_conf
+        if args.scheduler == "onecyclelr" and "total_steps" not in conf and "epochs" not in conf:
+            args.scheduler_conf = {**conf, "total_steps": cls.count_steps(args)}
+        trained = [p for p in model.parameters() if p.requires_grad]
+        try:
+            return [optim_classes[args.optim](trained, **args.optim_conf)]
+        except TypeError as error:
+            raise UserError(f"optim_conf: {error}") from error
+
+    @classmethod
+    def count_steps(cls, args: argparse.Namespace) -> int:
+        """Optimizer steps of the whole training."""
+        batches = args.num_iters_per_epoch
+        if batches is None:
+            options = cls.build_iter_options(args, DistributedOption(), "train")
+            sampler = build_batch_sampler(
+                type=options.batch_type,
+                shape_files=options.shape_files,
+                fold_lengths=args.fold_length,
+                batch_size=options.batch_size,
+                batch_bins=options.batch_bins,
+                sort_in_batch=args.sort_in_batch,
+                sort_batch=args.sort_batch,
+                drop_last=args.drop_last_iter,
+                min_batch_size=args.min_batch_size,
+            )
+            batches = len(list(sampler))
+        return max(1, batches // args.accum_grad) * args.max_epoch
+
+
+def describe_encodings(reader: EncodingReader) -> str:
+    """Kept frames per second of a set of encodings, from its index alone."""
+    kept, seconds = np.asarray(reader.kept).sum(), np.asarray(reader.seconds).sum()
+    return f"encodings: {len(reader)} recordings, {seconds / 3600:.2f} h, {kept / max(seconds, 1e-9):.1f} kept frames/s"

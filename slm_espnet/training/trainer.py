@@ -1,0 +1,71 @@
+"""ESPnet's trainer, which also watches whether the model listens and survives being killed while it saves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+from espnet2.train.reporter import SubReporter, aggregate
+from espnet2.train.trainer import Trainer
+
+from slm_espnet.errors import UserError
+from slm_espnet.training.diagnostics import ListeningMonitor
+
+CHECKPOINT = "checkpoint.pth"
+PREVIOUS = "checkpoint.previous.pth"
+
+
+def restore_checkpoint(output_dir: Path) -> None:
+    """Fall back to the previous epoch's checkpoint where the last one was not written to its end.
+
+    torch.save writes the directory of its zip archive last, so a cut file is not a zip file.
+    """
+    checkpoint, previous = output_dir / CHECKPOINT, output_dir / PREVIOUS
+    if checkpoint.exists() and zipfile.is_zipfile(checkpoint):
+        return
+    if previous.exists() and zipfile.is_zipfile(previous):
+        logging.warning(f"{checkpoint} is missing or incomplete; going on from the epoch before")
+        os.replace(previous, checkpoint)
+    elif checkpoint.exists():
+        raise UserError(f"{checkpoint} is incomplete and there is no {PREVIOUS}; remove it to train from the beginning")
+
+
+class SLMTrainer(Trainer):
+    """The same loop; see ESPnet's Trainer."""
+
+    monitor = ListeningMonitor()
+
+    @classmethod
+    def run(cls, **kwargs) -> None:
+        """Train; arguments as ESPnet's Trainer.run."""
+        cls.monitor = ListeningMonitor()
+        if kwargs["trainer_options"].resume:
+            restore_checkpoint(Path(kwargs["trainer_options"].output_dir))
+        super().run(**kwargs)
+
+    @staticmethod
+    def resume(checkpoint, model, reporter, **kwargs) -> None:
+        """Load the checkpoint, and write the epoch's model file again if that was cut short."""
+        Trainer.resume(checkpoint=checkpoint, model=model, reporter=reporter, **kwargs)
+        saved = Path(checkpoint).parent / f"{reporter.get_epoch()}epoch.pth"
+        if not zipfile.is_zipfile(saved):
+            torch.save(model.state_dict(), saved.with_suffix(".tmp"))
+            os.replace(saved.with_suffix(".tmp"), saved)
+
+    @classmethod
+    def validate_one_epoch(cls, model, iterator, reporter: SubReporter, options, distributed_option) -> None:
+        """Validate, speak up if the model does not listen, and keep the last checkpoint until the next one is whole."""
+        super().validate_one_epoch(
+            model=model, iterator=iterator, reporter=reporter, options=options, distributed_option=distributed_option
+        )
+        if distributed_option.distributed and distributed_option.dist_rank != 0:
+            return
+        advice = cls.monitor.update({name: float(aggregate(values)) for name, values in reporter.stats.items()})
+        if advice:
+            logging.warning(advice)
+        checkpoint = Path(options.output_dir) / CHECKPOINT
+        if checkpoint.exists():
+            os.replace(checkpoint, checkpoint.with_name(PREVIOUS))

@@ -1,0 +1,46 @@
+"""The threshold is the one that separates spoken from unspoken names."""
+
+from __future__ import annotations
+
+import pytest
+
+from slm_espnet.biasing.keyword_spotting import KeywordSpotter
+from slm_espnet.biasing.select import select
+from slm_espnet.biasing.tuning import DevUtterance, choose, sweep
+from slm_espnet.biasing.vocabulary import CTCVocabulary
+
+LIST = ("rosalind", "walter", "yolanda")
+SAID = [("call rosalynd now", "call rosalind now"), ("tell walter hello", "tell walter hello"), ("go home at four", None)]
+
+
+@pytest.fixture
+def dev(ctc):
+    return [DevUtterance(ctc.posteriors(ctc.frames(heard)), said or heard, LIST) for heard, said in SAID]
+
+
+@pytest.fixture
+def spotter(ctc):
+    return KeywordSpotter(CTCVocabulary(ctc.vocabulary, 0))
+
+
+@pytest.mark.parametrize("criterion", ["name_f1", "wer"])
+def test_tuned_threshold_finds_all_names_and_no_other(dev, spotter, criterion):
+    points = sweep(spotter, dev, max_phrases=2)
+    best = choose(points, criterion)
+    assert (best.precision, best.recall, best.f1, best.wer) == (1, 1, 1, 0)
+    for utterance in dev:
+        found = select(spotter.spot(utterance.posteriors, LIST), best.threshold, 2)
+        assert {s.phrase for s in found} == {n for n in LIST if n in utterance.reference.split()}
+
+
+def test_extremes_place_nothing_and_everything(dev, spotter):
+    points = sweep(spotter, dev, max_phrases=1)
+    assert points[0].recall == 0 and points[0].wer == pytest.approx(100 / 10)  # one misheard word of ten
+    assert points[-1].precision == pytest.approx(2 / 3)  # one phrase in each of three utterances, two of them right
+    assert points[-1].wer > 0
+    assert [p.threshold for p in points] == sorted((p.threshold for p in points), reverse=True)
+
+
+def test_no_phrase_fits_anywhere(ctc, spotter):
+    points = sweep(spotter, [DevUtterance(ctc.posteriors(["a"]), "a", ("walter",))], max_phrases=2)
+    assert choose(points, "wer").wer == 0

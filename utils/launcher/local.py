@@ -1,0 +1,151 @@
+"""Jobs on this machine: as many at a time as cores, memory and GPUs allow, each GPU to one job."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from launcher.job import JobArray, JobResult, UsageError
+
+GRACE = 5.0  # seconds between asking a job to end and killing it
+NVIDIA = Path("/proc/driver/nvidia/gpus")  # one entry for each GPU
+
+
+class LocalBackend:
+    """Runs a job array as child processes; every job is a process group of its own."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, subprocess.Popen] = {}  # by job number
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def run(self, array: JobArray) -> list[JobResult]:
+        """Run all jobs; results in the order of their numbers. An interrupt ends the children and is raised again.
+
+        Raises:
+            UsageError: a job asks for more GPUs than there are, or a log cannot be written.
+        """
+        gpus = visible_gpus()
+        slots = _slots(array, len(gpus))
+        pool: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        for slot in range(slots):
+            pool.put(gpus[slot * array.gpu : (slot + 1) * array.gpu])
+        for number in array.numbers:
+            _prepare_log(array.log_of(number))
+        with ThreadPoolExecutor(slots) as executor:
+            futures = [executor.submit(self._run_one, array, number, pool) for number in array.numbers]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self._stop(futures)
+                raise
+
+    def _run_one(self, array: JobArray, number: int, pool: queue.SimpleQueue[list[str]]) -> JobResult:
+        gpus = pool.get()
+        try:
+            return self._run_job(array, number, gpus)
+        finally:
+            pool.put(gpus)
+
+    def _run_job(self, array: JobArray, number: int, gpus: list[str]) -> JobResult:
+        command = array.command_of(number)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(array.num_threads), "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+        began = time.monotonic()
+        with open(array.log_of(number), "w", encoding="utf-8") as log:
+            log.write(f"# {shlex.join(command)}\n# started {time.strftime('%F %T')} on {os.uname().nodename}\n#\n")
+            log.flush()
+            with self._lock:
+                if self._stopping:
+                    return JobResult(number, -signal.SIGTERM, "interrupted")
+                try:
+                    process = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                    )
+                except OSError as error:
+                    log.write(f"{command[0]}: {error.strerror}\n")
+                    return JobResult(number, 127, f"{command[0]}: {error.strerror}")
+                self._running[number] = process
+            note = self._wait(process, array.time)
+            with self._lock:
+                del self._running[number]
+            seconds = time.monotonic() - began
+            log.write(f"# {note}\n" if note else "")
+            log.write(f"# ended with status {process.returncode} at {time.strftime('%F %T')} after {seconds:.0f} s\n")
+        return JobResult(number, process.returncode, note)
+
+    def _wait(self, process: subprocess.Popen, limit: float | None) -> str:
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            _end([process])
+            return f"ran longer than --time allows ({limit:.0f} s) and was ended"
+        return ""
+
+    def _stop(self, futures: list) -> None:
+        with self._lock:
+            self._stopping = True
+            running = list(self._running.values())
+        for future in futures:
+            future.cancel()
+        _end(running)
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that may be dealt out: CUDA_VISIBLE_DEVICES, or all of this machine."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return [str(index) for index in range(len(list(NVIDIA.iterdir())))] if NVIDIA.is_dir() else []
+
+
+def _slots(array: JobArray, gpus: int) -> int:
+    """How many jobs run at a time."""
+    if array.gpu > gpus:
+        raise UsageError(f"each job asks for {array.gpu} GPU(s) and {gpus} are visible here; use --gpu 0 (slm.sh: --ngpu 0)")
+    limits = [len(array.numbers)]
+    if array.max_jobs_run is not None:
+        limits.append(array.max_jobs_run)
+    elif array.gpu == 0:
+        limits.append(len(os.sched_getaffinity(0)) // array.num_threads)
+    if array.gpu:
+        limits.append(gpus // array.gpu)
+    if array.mem is not None:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // array.mem)
+    return max(1, min(limits))
+
+
+def _prepare_log(path: Path) -> None:
+    """Make the log's folder and empty the log of an earlier run."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write the log {path} ({error.strerror})") from error
+
+
+def _end(processes: list[subprocess.Popen]) -> None:
+    """End process groups: first politely, after GRACE seconds for good."""
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        _signal(process, signal.SIGKILL)  # also what the job itself has left behind
+        process.wait()
+
+
+def _signal(process: subprocess.Popen, number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
