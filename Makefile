@@ -22,7 +22,7 @@ an4: install
 
 test: install
 	@$(PYTHON_OF_VENV) -m ruff check .
-	@. $(VENV)/bin/activate && shellcheck -x $(SHELL_SCRIPTS)
+	@. $(VENV)/bin/activate && shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. $(SHELL_SCRIPTS)
 	@. $(VENV)/bin/activate && python -m pytest
 
 clean:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
-from espnet2.tasks.abs_task import AbsTask, optim_classes
+from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.distributed_utils import DistributedOption
@@ -19,6 +22,7 @@ from espnet2.utils.types import int_or_none, str_or_none
 
 from slm_espnet.adapter.base import AbsAdapterBody, AbsAdapterOutput
 from slm_espnet.adapter.build import BODIES, OUTPUTS, REDUCTIONS
+from slm_espnet.checkpoint import LLM_KEYS
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
@@ -35,7 +39,7 @@ from slm_espnet.training.collate import collate
 from slm_espnet.training.dataset import register_data_type
 from slm_espnet.training.diagnostics import count_parameters, describe_identity, describe_model
 from slm_espnet.training.preprocessor import SLMPreprocessor
-from slm_espnet.training.trainer import SLMTrainer
+from slm_espnet.training.trainer import CHECKPOINT, SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
 adapter_output_choices = ClassChoices(
@@ -129,6 +133,8 @@ class SLMTask(AbsTask):
         apply_encodings(vars(args), directories)
         model = build_model(vars(args))
         args.llm_identity = dict(model.llm.identity())
+        if args.resume and not args.collect_stats:
+            cls._check_resumed(args)
         logging.info("speech encoder: %s", describe_identity(args.encoding_fingerprint or {}))
         logging.info("language model: %s", describe_identity(args.llm_identity))
         logging.info("parameters:\n%s", describe_model(model))
@@ -154,11 +160,32 @@ class SLMTask(AbsTask):
                 raise UserError(f"--{part}_shape_file is missing: stage 3 (python -m slm_espnet.bin.stats) writes it")
 
     @classmethod
+    def _check_resumed(cls, args: argparse.Namespace) -> None:
+        """A training that goes on must go on between the same foundations."""
+        output_dir = Path(args.output_dir)
+        if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
+            return
+        before = yaml.safe_load((output_dir / "config.yaml").read_text(encoding="utf-8")) or {}
+        for key in ("encoding_fingerprint", "llm_identity"):
+            old, new = before.get(key) or {}, vars(args)[key] or {}
+            names = LLM_KEYS if key == "llm_identity" else {*old, *new}
+            different = [name for name in names if old.get(name) != new.get(name)]
+            if different:
+                sides = "; ".join(f"{name}: {old.get(name)} before, {new.get(name)} now" for name in sorted(different))
+                raise UserError(f"{output_dir} was trained with another {key} ({sides}); choose another --output_dir")
+
+    @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
         """One optimizer, of trained parameters only; also completes a one-cycle schedule with its number of steps."""
         if args.exclude_weight_decay or args.sharded_ddp:
             raise UserError("exclude_weight_decay and sharded_ddp are not offered for adapters")
         conf = args.scheduler_conf
+        if args.scheduler is not None:
+            allowed = list(inspect.signature(scheduler_classes[args.scheduler]).parameters)[1:]  # the first: optimizer
+            unknown = ", ".join(sorted(set(conf) - set(allowed)))
+            if unknown:
+                known = ", ".join(allowed)
+                raise UserError(f"scheduler_conf has unknown key(s) {unknown}; {args.scheduler} knows {known}")
         if args.scheduler == "onecyclelr" and "total_steps" not in conf and "epochs" not in conf:
             args.scheduler_conf = {**conf, "total_steps": cls.count_steps(args)}
         trained = [p for p in model.parameters() if p.requires_grad]

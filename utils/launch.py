@@ -47,6 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     except UsageError as error:
         print(f"error: launch.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: launch.py: cannot write the logs ({error.strerror}); all jobs were ended", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("launch.py: interrupted; all jobs were ended", file=sys.stderr)
         return 130
@@ -88,5 +91,6 @@ def _interrupt(number: int, _frame: object) -> None:
 
 if __name__ == "__main__":
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, _interrupt)
+        if signal.getsignal(signal_number) != signal.SIG_IGN:  # nohup
+            signal.signal(signal_number, _interrupt)
     sys.exit(main(sys.argv[1:]))

@@ -5,8 +5,8 @@
 #   . utils/parse_options.sh
 #
 # then takes --nj 8, --nj=8, --skip_train true and --skip-train true. Variables that are true or false take only those
-# two. --help prints the comment at the head of the script. What is left after the options stays in "$@".
-# Names of its own begin with parse_options_.
+# two. --help prints the comment at the head of the script and its variables with their comments. What is left after
+# the options stays in "$@". Names of its own begin with parse_options_.
 
 parse_options_fail() {
     echo "error: $(basename "$0"): $1" >&2
@@ -28,6 +28,8 @@ while [[ $# -gt 0 ]]; do
     case "$1" in
         --help | -h)
             sed -n '2,${/^#/!q; s/^# \{0,1\}//; p}' "$0"
+            echo
+            sed -n '/parse_options\.sh/q; s/^\([a-z][a-z0-9_]*\)=\(.*\)$/  --\1 \2/p' "$0"
             exit 0
             ;;
         --)
@@ -40,7 +42,8 @@ while [[ $# -gt 0 ]]; do
             parse_options_name=${parse_options_name//-/_}
             if ! parse_options_is_option "${parse_options_name}"; then
                 parse_options_guess=$(parse_options_near "${parse_options_name}")
-                parse_options_fail "unknown option ${1%%=*}${parse_options_guess:+ (did you mean --${parse_options_guess}?)}; --help lists the options"
+                parse_options_guess=${parse_options_guess:+ (did you mean --${parse_options_guess}?)}
+                parse_options_fail "unknown option ${1%%=*}${parse_options_guess}; --help lists the options"
             fi
             if [[ $1 == *=* ]]; then
                 parse_options_value=${1#*=}

@@ -28,7 +28,7 @@ class CTCVocabulary:
         self.word_starts = pieces if self.delimiter_id is None and pieces.any() else None  # (V,) bool, or None
         self._ids = {token: i for i, token in enumerate(self.tokens) if i != blank_id and self._spells(token)}
         self._longest = max(map(len, self._ids), default=1)
-        self._said: set[str] = set()
+        self._spelled: dict[str, tuple[int, ...] | None] = {}  # lists repeat from utterance to utterance
 
     @staticmethod
     def _spells(token: str) -> bool:
@@ -46,15 +46,12 @@ class CTCVocabulary:
         Each word is cut greedily into the longest tokens; letter case falls back to lower, then upper. A unigram or BPE
         model may cut differently, so that vocabularies of single characters are spotted best.
         """
-        words = phrase.split()
-        for variant in (words, [w.lower() for w in words], [w.upper() for w in words]):
-            ids = self._words_ids(variant)
-            if ids:
-                return ids
-        if phrase not in self._said:
-            self._said.add(phrase)
-            logging.warning("phrase %r cannot be spelled in the encoder's vocabulary; it is not looked for", phrase)
-        return None
+        if phrase not in self._spelled:
+            variants = (self._words_ids(text.split()) for text in (phrase, phrase.lower(), phrase.upper()))
+            self._spelled[phrase] = next((ids for ids in variants if ids), None)
+            if self._spelled[phrase] is None:
+                logging.warning("phrase %r cannot be spelled in the encoder's vocabulary; it is not looked for", phrase)
+        return self._spelled[phrase]
 
     def _words_ids(self, words: Sequence[str]) -> tuple[int, ...] | None:
         ids: list[int] = []

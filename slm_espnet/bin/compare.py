@@ -1,9 +1,9 @@
 """Several experiments side by side, mean and deviation over seeds, as one Markdown table.
 
-    python -m slm_espnet.bin.compare exp/slm_asr_seed1 exp/slm_asr_seed2 exp/linear_seed1 --output comparison.md
+    python -m slm_espnet.bin.compare exp/slm_asr_seed1 exp/slm_asr_seed2 exp/linear_seed1 --output all.md
     python -m slm_espnet.bin.compare "both tasks=exp/a" "both tasks=exp/b" --metrics "wer bleu accuracy"
 
-Reads the results.json that scoring wrote. Experiments whose directories differ only in `_seed<N>` are one configuration.
+Reads the results.json that scoring wrote. Directories that differ only in `_seed<N>` are one configuration.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 
 Reads <exp_dir>/decode_<inference_tag>/<set> and, where given, <cascade_dir>/<set>, <bound_dir>/<set> and the encoder's
 own CTC greedy text in <encodings_dir>/<set>. Writes RESULTS.md and results.json (one row per set, task, language and
-metric) into <exp_dir>, and results_by_speaker.json beside the hypotheses. An utterance without a hypothesis is scored as
-an empty one, and counted.
+metric) into <exp_dir>, and results_by_speaker.json beside the hypotheses. An utterance without a hypothesis is scored
+as an empty one, and counted.
 """
 
 from __future__ import annotations

@@ -14,13 +14,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from slm_espnet.compat import prepare_imports
 from slm_espnet.errors import run_main
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and train."""
-    prepare_imports()
     from slm_espnet.task import SLMTask  # imports torch and ESPnet
 
     SLMTask.main(cmd=list(sys.argv[1:] if argv is None else argv))

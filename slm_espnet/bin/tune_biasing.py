@@ -3,9 +3,9 @@
     python -m slm_espnet.bin.tune_biasing --datadir data --dev_sets "dev_names" --encodings_dir dump/encodings/mini \
         --output exp/biasing.yaml --criterion name_f1
 
-Each row's `context` is its list of phrases; the reference is its `transcript`, or its `text` for recognition tasks. Lists
-should hold phrases that are not spoken, or else false alarms cannot be seen. A recording with the same list in several
-rows is used once.
+Each row's `context` is its list of phrases; the reference is its `transcript`, or its `text` for recognition tasks.
+Lists should hold phrases that are not spoken, or else false alarms cannot be seen. A recording with the same list in
+several rows is used once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="YAML file to write")
     parser.add_argument("--criterion", choices=CRITERIA, default="name_f1", help="F1 of names found, or WER with them")
     parser.add_argument(
-        "--recognition_tasks", default="asr asr_biasing", help="Tasks whose `text` is what was said, without `transcript`"
+        "--recognition_tasks", default="asr asr_biasing", help="Tasks whose `text` is what was said"
     )
     parser.add_argument("--max_phrases", type=int, default=3, help="Most phrases placed in an utterance")
     parser.add_argument("--frame_step", type=int, default=1, help="Encoder frames per encoding (k of `stack`, else 1)")

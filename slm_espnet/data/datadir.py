@@ -19,6 +19,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,10 @@ class RowBuilder:
             utt_id=utt_id,
             audio=audio,
             text=values.get("text", ""),
-            prompt=values.get("prompt", ""),
-            task=values.get("utt2task", DEFAULT_TASK),
-            language=values.get("utt2lang", ""),
-            speaker=values.get("utt2spk", utt_id),
+            prompt=sys.intern(values.get("prompt", "")),  # few different ones: kept in memory once
+            task=sys.intern(values.get("utt2task", DEFAULT_TASK)),
+            language=sys.intern(values.get("utt2lang", "")),
+            speaker=sys.intern(values.get("utt2spk", utt_id)),
             context=context,
             transcript=values.get("transcript"),
             category=values.get("utt2category"),

@@ -55,6 +55,8 @@ class AbsLLM(torch.nn.Module):
     is_encoder_decoder: bool
     dim: int  # E
     vocab_size: int  # rows of the embedding table
+    stop_ids: frozenset[int]  # tokens that end an answer: the tokenizer's EOS, and the others that the model names
+    max_positions: int | None  # longest prompt and answer together, None where there is no end
 
     @abstractmethod
     def embed(self, ids: torch.Tensor) -> torch.Tensor:

@@ -31,8 +31,8 @@ class Measured:
         return float(self.of_sums(self.statistics[list(index)].sum(axis=0)))
 
     def replicates(self) -> np.ndarray | None:
-        """The metric on each resample of the utterances."""
-        if self.statistics is None or self.of_sums is None:
+        """The metric on each resample of the utterances; None where it has no statistics or a single utterance."""
+        if self.statistics is None or self.of_sums is None or len(self.statistics) < 2:
             return None
         return replicate_values(self.statistics, self.of_sums)
 

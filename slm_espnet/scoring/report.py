@@ -34,7 +34,7 @@ def write_results(exp_dir: Path, inference: str, scores: Sequence[SetScores], en
     part = exp_dir / f"decode_{inference}"
     _write_json(part / RESULTS, [row for one in scores for row in one.results])
     _write_json(part / SPEAKERS, [row for one in scores for row in one.speakers])
-    write_atomically(part / PAGE, "\n".join(decoding_section(exp_dir.name, inference, scores)) + "\n")
+    write_atomically(part / PAGE, "\n".join(decoding_section(exp_dir.resolve(), inference, scores)) + "\n")
     parts = sorted(path.parent for path in exp_dir.glob(f"decode_*/{RESULTS}"))
     rows = [row for directory in parts for row in json.loads((directory / RESULTS).read_text(encoding="utf-8"))]
     _write_json(exp_dir / RESULTS, rows)
@@ -48,9 +48,9 @@ def _write_json(path: Path, rows: Iterable[dict]) -> None:
     write_atomically(path, f"[\n{lines}\n]\n")
 
 
-def decoding_section(experiment: str, inference: str, scores: Sequence[SetScores]) -> list[str]:
+def decoding_section(exp_dir: Path, inference: str, scores: Sequence[SetScores]) -> list[str]:
     """Markdown lines of one decoding."""
-    lines = [f"## {experiment} (decode_{inference})"]
+    lines = [f"## {exp_dir.parent.name}/{exp_dir.name} (decode_{inference})"]
     for kind in ("WER", "CER"):
         rows = [f"|{label}|{totals.cells()}|" for one in scores for k, label, totals in one.tables if k == kind]
         lines += [f"### {kind}", "", *ERROR_TABLE_HEAD, *rows, ""]
@@ -66,7 +66,7 @@ def decoding_section(experiment: str, inference: str, scores: Sequence[SetScores
 
 def _explanation() -> list[str]:
     return [
-        "cascade: CTC greedy transcript into the LLM; bound: true transcript into the LLM; CTC greedy: the encoder alone.",
+        "cascade: CTC greedy transcript into the LLM; bound: true transcript into it; CTC greedy: the encoder alone.",
         "Error rates, BLEU and chrF in 0..100, other metrics as shares; ↓ lower is better; ± bootstrap standard error.",
     ]
 

@@ -49,7 +49,13 @@ class SLMTrainer(Trainer):
     @staticmethod
     def resume(checkpoint, model, reporter, **kwargs) -> None:
         """Load the checkpoint, and write the epoch's model file again if that was cut short."""
-        Trainer.resume(checkpoint=checkpoint, model=model, reporter=reporter, **kwargs)
+        try:
+            Trainer.resume(checkpoint=checkpoint, model=model, reporter=reporter, **kwargs)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"{checkpoint} is of a training with other settings ({reason}); choose another --output_dir or remove it"
+            ) from error
         saved = Path(checkpoint).parent / f"{reporter.get_epoch()}epoch.pth"
         if not zipfile.is_zipfile(saved):
             torch.save(model.state_dict(), saved.with_suffix(".tmp"))

@@ -40,7 +40,7 @@ def test_evaluation_uses_one_wording_and_training_draws_from_all(tmp_path):
         ({"scoring": "wer"}, "unknown 'scoring'"),
         ({"scorer": "rouge"}, "unknown scorer 'rouge'; known: wer, bleu, accuracy"),
         ({"normalizer": "english-uk"}, "unknown normalizer 'english-uk'"),
-        ({"eval_prompt": {"en": "transcribe this"}}, r"prompts has the variants \['en', 'es'\], eval_prompt has \['en'\]"),
+        ({"eval_prompt": {"en": "transcribe"}}, r"prompts has the variants \['en', 'es'\], eval_prompt has \['en'\]"),
         ({"prompts": {"en": "transcribe this", "es": ["a"]}}, "variant 'en'.*list of at least one wording"),
         ({"eval_prompt": {"en": "", "es": "x"}}, "variant 'en'.*non-empty"),
     ],

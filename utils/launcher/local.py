@@ -56,7 +56,8 @@ class LocalBackend:
 
     def _run_job(self, array: JobArray, number: int, gpus: list[str]) -> JobResult:
         command = array.command_of(number)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(array.num_threads), "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+        threads = {"OMP_NUM_THREADS": str(array.num_threads)}
+        environment = {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         began = time.monotonic()
         with open(array.log_of(number), "w", encoding="utf-8") as log:
             log.write(f"# {shlex.join(command)}\n# started {time.strftime('%F %T')} on {os.uname().nodename}\n#\n")
@@ -65,9 +66,10 @@ class LocalBackend:
                 if self._stopping:
                     return JobResult(number, -signal.SIGTERM, "interrupted")
                 try:
-                    process = subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-                    )
+                    process = subprocess.Popen(  # a session of its own, so that it ends with all that it started
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                        start_new_session=True,
+                    )  # fmt: skip
                 except OSError as error:
                     log.write(f"{command[0]}: {error.strerror}\n")
                     return JobResult(number, 127, f"{command[0]}: {error.strerror}")
@@ -108,7 +110,8 @@ def visible_gpus() -> list[str]:
 def _slots(array: JobArray, gpus: int) -> int:
     """How many jobs run at a time."""
     if array.gpu > gpus:
-        raise UsageError(f"each job asks for {array.gpu} GPU(s) and {gpus} are visible here; use --gpu 0 (slm.sh: --ngpu 0)")
+        cure = "use --gpu 0 (slm.sh: --ngpu 0 --gpu_inference false)"
+        raise UsageError(f"each job asks for {array.gpu} GPU(s) and {gpus} are visible here; {cure}")
     limits = [len(array.numbers)]
     if array.max_jobs_run is not None:
         limits.append(array.max_jobs_run)

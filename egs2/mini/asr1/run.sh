@@ -41,6 +41,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 
+# shellcheck disable=SC1091  # lies beside this file
 . ./path.sh
 
 if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then

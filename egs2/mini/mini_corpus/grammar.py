@@ -1,8 +1,8 @@
 """Sentences of everyday requests with their meaning: `generate` draws one; `generate_dictation` draws plain dictation.
 
 A template gives the English sentence, its Spanish translation, the reply of an assistant and what the same speaker
-says next; slots are filled from the one-to-one tables of lexicon.py. Everything is a function of the English words alone
-(and the English of the Spanish ones), so that answers can be scored by exact match.
+says next; slots are filled from the one-to-one tables of lexicon.py. Everything is a function of the English words
+alone (and the English of the Spanish ones), so that answers can be scored by exact match.
 """
 
 from __future__ import annotations

@@ -47,6 +47,21 @@ def test_phrase_inside_a_word_is_not_found(ctc, best, text):
     assert inside < -2
 
 
+def test_dropped_blank_inside_a_word_is_no_boundary(ctc, best):
+    """Silence between two letters is not the end of a word: `jo_ann` does not contain `ann`."""
+    posteriors = ctc.posteriors([*"see jo", "_", *"an", "_", *"n here"])
+    assert best(posteriors, ["ann"])["ann"].score < -2
+    assert best(posteriors, ["joann"])["joann"].score == pytest.approx(0, abs=1e-6)
+
+
+def test_unlisted_tokens_share_the_probability_that_is_left(ctc, best):
+    """Keeping fewer tokens per frame does not change scores here, where all but the best are equally likely."""
+    frames = ctc.frames("call rosalynd please")
+    scores = [best(ctc.posteriors(frames, k=k), ["rosalind"])["rosalind"].score for k in (1, 5, 30)]
+    assert scores[0] == pytest.approx(scores[2], abs=1e-2)
+    assert scores[1] == pytest.approx(scores[2], abs=1e-2)
+
+
 def test_double_letters_need_the_dropped_blank_between_them(ctc, best):
     frames = ctc.frames("see anna here")
     assert "_" in frames

@@ -6,16 +6,20 @@ import pytest
 
 from slm_espnet.biasing.keyword_spotting import KeywordSpotter
 from slm_espnet.biasing.select import select
-from slm_espnet.biasing.tuning import DevUtterance, choose, sweep
+from slm_espnet.biasing.tuning import DevUtterance, OperatingPoint, choose, sweep
 from slm_espnet.biasing.vocabulary import CTCVocabulary
 
 LIST = ("rosalind", "walter", "yolanda")
-SAID = [("call rosalynd now", "call rosalind now"), ("tell walter hello", "tell walter hello"), ("go home at four", None)]
+SAID = [
+    ("call rosalynd now", "call rosalind now"),
+    ("tell walter hello", "tell walter hello"),
+    ("go home at four", "go home at four"),
+]
 
 
 @pytest.fixture
 def dev(ctc):
-    return [DevUtterance(ctc.posteriors(ctc.frames(heard)), said or heard, LIST) for heard, said in SAID]
+    return [DevUtterance(ctc.posteriors(ctc.frames(heard)), said, LIST) for heard, said in SAID]
 
 
 @pytest.fixture
@@ -44,3 +48,10 @@ def test_extremes_place_nothing_and_everything(dev, spotter):
 def test_no_phrase_fits_anywhere(ctc, spotter):
     points = sweep(spotter, [DevUtterance(ctc.posteriors(["a"]), "a", ("walter",))], max_phrases=2)
     assert choose(points, "wer").wer == 0
+
+
+def test_among_equally_good_thresholds_the_middle_one_is_taken():
+    f1 = (0.5, 0.9, 0.8, 0.9, 0.9, 0.9, 0.1)
+    points = [OperatingPoint(-float(i), 1.0, 1.0, value, 100 * (1 - value)) for i, value in enumerate(f1)]
+    assert choose(points, "name_f1").threshold == -4
+    assert choose(points, "wer").threshold == -4

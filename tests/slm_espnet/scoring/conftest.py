@@ -15,7 +15,7 @@ UTTERANCES = {
     "ann-1-qa": ("ann", "qa", "en", "walter", "call walter now", "walter", "water", "walter"),
     "bob-1-asr": ("bob", "asr", "en", "stop", None, "shop", "stop", "stop"),
     "bob-2-asr": ("bob", "asr", "es", "hola amigo", None, "hola", "ola amigo", "hola amigo"),
-    "bob-2-ast": ("bob", "ast", "es", "hello my good friend", "hola amigo", "hello my good friend", "oh", "hello my good friend"),
+    "bob-2-ast": ("bob", "ast", "es", "he is my friend", "hola amigo", "he is my friend", "oh", "he is my friend"),
 }
 SYSTEMS = ("slm", "cascade", "bound")
 
@@ -39,13 +39,15 @@ def experiment(tmp_path) -> SimpleNamespace:
     write_lines(data / "prompt", (f"{u} do" for u in sorted(UTTERANCES)))
     tasks = {"asr": wording("wer"), "qa": wording("accuracy"), "ast": wording("bleu")}
     (tmp_path / "tasks.yaml").write_text(yaml.safe_dump({"tasks": tasks}))
-    directories = dict(zip(SYSTEMS, (tmp_path / d for d in ("exp/slm_seed3/decode_greedy", "exp/ctc", "exp/true")), strict=True))
+    places = ("exp/slm_seed3/decode_greedy", "exp/ctc", "exp/true")
+    directories = {system: tmp_path / place for system, place in zip(SYSTEMS, places, strict=True)}
     for number, directory in enumerate(directories.values(), start=5):
         write_lines(directory / "test" / "text", (f"{u} {v[number]}" for u, v in sorted(UTTERANCES.items())))
-        rows = ({"utt_id": u, "text": v[number], "truncated": u == "bob-1-asr", "looped": False} for u, v in UTTERANCES.items())
+        rows = ({"utt_id": u, "truncated": u == "bob-1-asr", "looped": False} for u in UTTERANCES)
         write_lines(directory / "test" / "hypotheses.jsonl", map(json.dumps, rows))
     write_lines(tmp_path / "exp/slm_seed3/config.yaml", ["seed: 3"])
     options = ["--exp_dir", tmp_path / "exp/slm_seed3", "--inference_tag", "greedy", "--datadir", tmp_path / "data"]
     options += ["--test_sets", "test", "--tasks_config", tmp_path / "tasks.yaml", "--train_tasks", "asr"]
     options += ["--cascade_dir", directories["cascade"], "--bound_dir", directories["bound"]]
-    return SimpleNamespace(root=tmp_path, exp_dir=tmp_path / "exp/slm_seed3", data=data, options=[str(o) for o in options], **directories)
+    exp_dir = tmp_path / "exp/slm_seed3"
+    return SimpleNamespace(exp_dir=exp_dir, data=data, options=[str(o) for o in options], **directories)

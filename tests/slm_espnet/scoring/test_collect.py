@@ -11,15 +11,15 @@ from slm_espnet.errors import UserError
 
 
 def write(root, name, seed, value, inference="greedy", seen=False):
-    row = {"set": "test", "task": "qa", "language": "en", "metric": "accuracy", "value": value, "count": 10, "seen": seen}
-    row |= {"cascade": 0.5, "bound": None, "seed": seed, "inference": inference}
+    row = {"set": "test", "task": "qa", "language": "en", "metric": "accuracy", "value": value, "count": 10}
+    row |= {"seen": seen, "cascade": 0.5, "bound": None, "seed": seed, "inference": inference}
     (root / name).mkdir(exist_ok=True)
     (root / name / "results.json").write_text(json.dumps([row]))
     return str(root / name)
 
 
 def test_mean_and_deviation_over_seeds(tmp_path):
-    experiments = [write(tmp_path, f"mixture_seed{seed}", seed, value) for seed, value in ((1, 0.8), (2, 0.9), (3, 1.0))]
+    experiments = [write(tmp_path, f"mixture_seed{seed}", seed, 0.7 + seed / 10) for seed in (1, 2, 3)]
     experiments.append("paper's=" + write(tmp_path, "linear", 1, 0.25, seen=True))
     assert compare.main([*experiments, "--output", str(tmp_path / "out" / "all.md")]) == 0
     lines = (tmp_path / "out" / "all.md").read_text(encoding="utf-8").splitlines()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from slm_espnet.bin import score
+from slm_espnet.data.datadir import read_data_dir
 from slm_espnet.errors import UserError
 
 
@@ -72,7 +74,7 @@ def test_scoring_one_decoding_again_keeps_the_others(experiment):
     wer = {r["inference"]: r["value"] for r in rows if (r["task"], r["language"], r["metric"]) == ("asr", "en", "wer")}
     assert wer == {"greedy": 25.0, "beam": 0.0}
     assert len([r for r in rows if r["metric"] == "wer"]) == 4
-    assert (experiment.exp_dir / "RESULTS.md").read_text(encoding="utf-8").count("## slm_seed3 (decode_") == 2
+    assert (experiment.exp_dir / "RESULTS.md").read_text(encoding="utf-8").count("## exp/slm_seed3 (decode_") == 2
 
 
 def test_what_does_not_fit_together_is_refused(experiment):
@@ -99,3 +101,18 @@ def test_help_is_quick():
     code = "import sys; sys.argv = ['score', '--help']\ntry:\n from slm_espnet.bin.score import main; main()\n"
     code += "except SystemExit:\n sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_ctc_greedy_text_comes_from_the_encodings(experiment, monkeypatch):
+    key = {row.utt_id: row.audio.key for row in read_data_dir(experiment.data)}["ann-1-asr"]
+
+    class Reader(dict):
+        fingerprint = {"vocabulary": ["<blank>", "a"], "blank_id": 0}
+
+    module = ModuleType("slm_espnet.encodings.reader")
+    module.EncodingReader = lambda directory: Reader({key: SimpleNamespace(ctc_hypothesis="call water now")})
+    monkeypatch.setitem(sys.modules, "slm_espnet.encodings.reader", module)
+    rows = run(experiment, "--encodings_dir", "encodings")
+    assert rows["asr", "en", "ctc_wer"]["value"] == 50.0  # one substituted, and the recording without encoding deleted
+    Reader.fingerprint = {"vocabulary": None, "blank_id": None}
+    assert ("asr", "en", "ctc_wer") not in run(experiment, "--encodings_dir", "encodings")

@@ -42,6 +42,7 @@ def export(expdir: Path, inference_model: str, out_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     temporary = out_dir / "model.safetensors.tmp"
     save_file(rounded, temporary, metadata={"format": "pt"})
+    temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     os.replace(temporary, out_dir / "model.safetensors")
     _write(out_dir / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
     _write(out_dir / "tokens.txt", "".join(f"{token}\n" for token in config["token_list"]))

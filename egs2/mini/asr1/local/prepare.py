@@ -50,13 +50,14 @@ def prepare_real(options: argparse.Namespace) -> list[Path]:
         write_varied(recordings, part, options.audio_dir / part.name, copies, options.seed)
         parts.append(part)
     if options.an4 is not None:
-        held_back = [r for r in read_corpus(options.an4, "an4", "train") if r.speaker.removeprefix("an4_") not in speakers]
+        everyone = read_corpus(options.an4, "an4", "train")
+        held_back = [r for r in everyone if r.speaker.removeprefix("an4_") not in speakers]
         write_varied(held_back, options.data_dir / "dev_an4", options.audio_dir / "dev_an4", 1, options.seed)
     return parts
 
 
 def prepare_evaluation(options: argparse.Namespace) -> None:
-    """dev (development voices), and test sets of unseen voices: clean and at each SNR, Spanish, rare names, dictation."""
+    """dev with its own voices, and test sets of unseen voices: clean, at each SNR, Spanish, rare names, dictation."""
 
     def speak(name: str, split: str, sentences: list[str], language: str = "en", **noise) -> Path:
         # The prefix is the sentences', not the set's: the same voices say them at every SNR.

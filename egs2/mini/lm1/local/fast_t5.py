@@ -1,8 +1,8 @@
 """The training pass of a T5 on CPU, twice as fast as the library's: same parameters, same mathematics.
 
 Matrix products run in bfloat16 with the norms' scales folded into the weights, attention is written out (the fused
-kernel's backward pass is slow with a bias), and the residual stream stays in float32. `logits` equals the model's own to
-rounding.
+kernel's backward pass is slow with a bias), and the residual stream stays in float32. `logits` equals the model's own
+to rounding.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class ExampleMaker:
         return self._ask(rng, example, sentence.names)
 
     def test_example(self, rng: random.Random, task: str, variant: str = "", names: Sequence[str] = ()) -> TextExample:
-        """One clean example of a task (any variant if none is named) from a held-out sentence, worded for evaluation."""
+        """One clean example of a task (of any variant if none is named) from a held-out sentence, as evaluated."""
         while True:
             sentence = generate(rng, names or self._names(rng), need_name=task == "asr_biasing")
             found = [e for e in examples(sentence) if e.task == task and variant in ("", e.variant)]

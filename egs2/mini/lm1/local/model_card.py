@@ -20,16 +20,16 @@ pipeline_tag: text2text-generation
 # The text model of the miniature
 
 A T5 with {parameters:,} parameters and {pieces} sentencepiece pieces, trained from scratch, on text alone, to follow
-instructions about sentences of everyday requests: to repeat them, translate them (English and Spanish, both ways), answer
-questions about them, reply, continue, name the topic, and put names right from a list. It has never met speech.
+instructions about sentences of everyday requests: to repeat them, translate them (English and Spanish, both ways),
+answer questions about them, reply, continue, name the topic, and put names right from a list. It has met no speech.
 
 Input: text, `<sp>`, optionally `possible names a b c`, the instruction, end of sequence; each part tokenized by
 itself. Lower case, letters and apostrophes only; the wordings are in `egs2/mini/slm1/conf/tasks.yaml`.
 
 ## Training
-- Data: sentences drawn from the grammar in `egs2/mini/mini_corpus` (seed {seed}), held-out ones left out; {noisy:.0%} of
-  the inputs with recognition-like errors; AN4-like dictation; {running}.
-- Command: `egs2/mini/lm1/run.sh{lj_option}`, {steps:,} steps in {minutes:.0f} minutes, {hardware}.
+- Data: sentences drawn from the grammar in `egs2/mini/mini_corpus` (seed {seed}), held-out ones left out;
+  {noisy:.0%} of the inputs with recognition-like errors; AN4-like dictation; {running}.
+- Command: `egs2/mini/lm1/run.sh{lj_option}`, {steps:,} steps in {minutes:.0f} minutes, {hardware}{changed}.
 - Weights are stored in half precision; compute in float32 or bfloat16 (T5 overflows in float16).
 
 ## Scores
@@ -70,6 +70,7 @@ def main() -> None:
     with open(args.config, encoding="utf-8") as file:
         config = yaml.safe_load(file)
     training = json.loads((expdir / "training.json").read_text(encoding="utf-8"))
+    changes = ", ".join(map(str, training["configuration_changed_at"]))
     scores = json.loads((expdir / "scores.json").read_text(encoding="utf-8"))
     with safe_open(output.parent / "model.safetensors", "np") as weights:
         parameters = sum(weights.get_tensor(key).size for key in weights.keys())  # noqa: SIM118 (no mapping)
@@ -83,6 +84,7 @@ def main() -> None:
         steps=training["steps"],
         minutes=training["seconds"] / 60,
         hardware=f"one thread of {processor_name()}",
+        changed=f"; the configuration was changed at step {changes}" if changes else "",
         count=scores[0]["count"],
         rows="\n".join(f"| {score['name']} | {score['value']:.3f} |" for score in scores),
     )

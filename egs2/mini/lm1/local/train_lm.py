@@ -132,7 +132,7 @@ def pad(rows: list[list[int]], value: int):
 
 
 def loss_of(model, batch, mixed: float, half: bool):
-    """Mean cross-entropy of the answers' tokens; a share `mixed` of input embeddings is blurred with another token's."""
+    """Mean cross-entropy of the answers' tokens; a share `mixed` of input embeddings is blurred with another's."""
     import torch
     from fast_t5 import logits
 
@@ -174,24 +174,26 @@ def train(args: argparse.Namespace, config: dict) -> None:
     kept = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": optimization.weight_decay}, {"params": kept, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=optimization.lr, betas=(0.9, 0.98))
-    step, pool, place, seconds = 0, 0, 0, 0.0
+    step, pool, place, seconds, changes = 0, 0, 0, 0.0, []  # changes: steps where the configuration was another
     checkpoint = expdir / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         step, pool, place, seconds = state["step"], state["pool"], state["place"], state["seconds"]
-        print(f"continuing from step {step}", flush=True)
+        changes = state["changes"] + ([step] if state["config"] != json.dumps(config) else [])
+        print(f"continuing from step {step}" + (f", configuration changed at {changes}" if changes else ""), flush=True)
     share = data.tasks.get("tokens", 0) / sum(data.tasks.values())
     batches = Batches(maker, encoder, seed, optimization.batch_tokens, share, pool, place)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {encoder.vocab_size} pieces", flush=True)
 
     def snapshot() -> dict:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}
-        return {**state, "pool": batches.pool, "place": batches.place}
+        position = {"pool": batches.pool, "place": batches.place}
+        return {**state, **position, "config": json.dumps(config), "changes": changes}
 
     steps = min(optimization.steps, args.stop_step or optimization.steps)
-    total, count, examples, began, first = 0.0, 0, 0, time.time(), step
+    total, count, examples, began = 0.0, 0, 0, time.time()
     while step < steps:
         copying = step < optimization.copy_steps
         batch = copy_batch(encoder, wordings, seed, step, optimization) if copying else batches.next()
@@ -221,7 +223,8 @@ def train(args: argparse.Namespace, config: dict) -> None:
             report_progress(model, encoder, maker, step)
             began = time.time()
     save(expdir / "model.pt", {"model": model.state_dict(), "step": step, "seconds": seconds})
-    (expdir / "training.json").write_text(json.dumps({"steps": step, "seconds": round(seconds), "first_step": first}))
+    summary = {"steps": step, "seconds": round(seconds), "configuration_changed_at": changes}
+    (expdir / "training.json").write_text(json.dumps(summary), encoding="utf-8")
     print(f"trained {step} steps in {seconds / 60:.1f} minutes", flush=True)
 
 
@@ -244,7 +247,7 @@ def main() -> None:
     parser.add_argument("--lj", default="", help="folder of LJ Speech with its metadata (optional)")
     parser.add_argument("--expdir", required=True, help="folder for checkpoints and the trained model")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--stop_step", type=int, default=0, help="stop after this step, schedule unchanged (0: at the end)")
+    parser.add_argument("--stop_step", type=int, default=0, help="stop after this step (0: at the end)")
     args = parser.parse_args()
     import yaml
 

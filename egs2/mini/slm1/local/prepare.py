@@ -18,7 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import sets  # noqa: E402
 from mini_corpus.audio_data import random_rows, synthesize_rows  # noqa: E402
 from mini_corpus.tasks import load_tasks  # noqa: E402
-from rows import Recording, Row, make_rows, write_rows  # noqa: E402
+from rows import Recording, make_rows  # noqa: E402
+
+from slm_espnet.data.datadir import Row  # noqa: E402
+from slm_espnet.data.writer import write_data_dir  # noqa: E402
+from slm_espnet.errors import UserError, run_main  # noqa: E402
 
 
 def speak(spoken: sets.SpokenSet, audio_dir: Path, seed: int, nj: int) -> list[Recording]:
@@ -51,11 +55,12 @@ def prepare(options: argparse.Namespace) -> None:
         recordings = speak(spoken, options.audio_dir, options.seed, options.nj)
         rows.setdefault(spoken.name, []).extend(make_rows(spoken, recordings, tasks, options.seed))
     for name, found in rows.items():
-        write_rows(options.data_dir / name, found)
-        print(f"{options.data_dir / name}: {len({row.audio for row in found})} recordings, {len(found)} rows")
+        count = write_data_dir(options.data_dir / name, found)
+        print(f"{options.data_dir / name}: {len({row.audio for row in found})} recordings, {count} rows", flush=True)
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="where the data directories go")
     parser.add_argument("--audio_dir", type=Path, required=True, help="where the recordings go (about 0.5 GB)")
@@ -72,8 +77,8 @@ def main() -> None:
     try:
         prepare(options)
     except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
+        raise UserError(str(error)) from error
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

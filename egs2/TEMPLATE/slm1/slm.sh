@@ -1,0 +1,273 @@
+#!/usr/bin/env bash
+# From a corpus to a trained adapter and its table of results.
+#
+# Stages: 1 data preparation (local/data.sh)   2 encoding by the frozen speech encoder   3 statistics
+#         4 training of the adapter            5 decoding                                6 scoring
+# A stage that is complete is not done again; one that was interrupted goes on where it stopped. README.md beside this
+# script explains the options.
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+
+# General
+stage=1               # first stage
+stop_stage=6          # last stage
+skip_stages=          # stages to leave out, "3 4"
+skip_data_prep=false  # leave out stages 1 and 2
+skip_train=false      # leave out stages 3 and 4, and do not encode the training sets
+skip_eval=false       # leave out stages 5 and 6, and do not encode the test sets
+overwrite=false       # do the chosen stages again from nothing, even where they are complete
+max_failed=0.01       # largest share of utterances that a stage may leave out
+nj=2                  # jobs of stage 2
+inference_nj=2        # jobs of stage 5
+ngpu=0                # GPUs for training; more than 0: encoding uses one per job, too
+gpu_inference=false   # decode on GPUs, one per job
+num_threads=1         # CPU threads of each job
+python=python3        # Python interpreter
+
+# Data
+datadir=data          # Kaldi data directories
+dumpdir=dump          # encodings
+expdir=exp            # trained adapters, decodings, results
+train_set=            # name of the training set
+valid_set=            # name of the validation set
+test_sets=            # names of the test sets, "test_clean test_noisy"
+local_data_opts=      # more options for local/data.sh, which is given --datadir and --dumpdir
+audio_check=header    # how far stage 1 looks at recordings: none, header, full
+tasks_config=conf/tasks.yaml  # wordings and scorers of the tasks
+train_tasks=          # tasks to train on, "asr ast"; empty: all in the training set
+eval_tasks=           # tasks to decode and score; empty: all in the test sets
+
+# Model
+foundation=           # YAML of the frozen pair: speech encoder, length reduction, language model, prompt
+encode_args=          # more options for stage 2, such as "--batch_seconds 200"
+stats_args=           # more options for stage 3, such as "--max_frames 1000"
+slm_config=conf/train.yaml  # YAML of the training
+slm_args=             # more options for the training, such as "--max_epoch 3"
+slm_tag=              # name of the experiment; empty: made of foundation, configuration, arguments and seed
+seed=1                # seed of the training
+download_model=       # a trained adapter in place of stages 3 and 4: a directory, or a Hub name (name@revision)
+
+# Decoding
+inference_config=     # YAML of the decoding; empty: the defaults of the command
+inference_args=       # more options for the decoding, such as "--beam_size 4"
+inference_tag=        # name of the decoding; empty: made of configuration and arguments
+inference_model=valid.loss.ave.pth  # which weights of the training are used
+baselines="ctc transcript"  # what the frozen LLM also answers alone: the encoder's transcript, the true one
+biasing_dev_sets=     # sets on which the threshold of contextual biasing is tuned before decoding
+
+INVOCATION="$0 $*" # upper case: no option
+. utils/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+
+log() { echo "$(date '+%F %T') $*"; }
+fail() { echo "error: slm.sh: $*" >&2; exit 2; }
+words() { xargs -n 1 <<<"$*" | awk 'NF && !seen[$0]++' | xargs; }               # each word once
+sanitize() { sed -e 's/--//g' -e 's/[^A-Za-z0-9_.+-]\+/_/g' -e 's/^_*//' -e 's/_*$//' <<<"$*"; }  # as a part of a name
+digest() { cat "$@" | sha1sum | cut -c 1-12; }
+
+[ $# -eq 0 ] || fail "unexpected argument '$1' (options begin with --; --help lists them)"
+[ -n "${foundation}" ] || fail "--foundation is needed: a YAML such as conf/foundation/mini.yaml"
+[ -f "${foundation}" ] || fail "${foundation}: no such file (--foundation)"
+[ -n "${train_set}${download_model}" ] || ${skip_train} || fail "--train_set is needed (or --skip_train true)"
+[ -n "${valid_set}${download_model}" ] || ${skip_train} || fail "--valid_set is needed (or --skip_train true)"
+[ -n "${test_sets}" ] || ${skip_eval} || fail "--test_sets is needed (or --skip_eval true)"
+[ -f "${inference_config:-${foundation}}" ] || fail "${inference_config}: no such file (--inference_config)"
+for kind in ${baselines}; do
+    [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
+done
+
+# Names
+foundation_tag=$(basename "${foundation%.*}")
+config_tag=$(basename "${slm_config%.*}")
+if [ -z "${slm_tag}" ]; then
+    slm_tag="${foundation_tag}_${config_tag}${slm_args:+_$(sanitize "${slm_args}")}"
+    slm_tag+="${train_tasks:+_$(sanitize "${train_tasks}")}_seed${seed}"
+    [ -z "${download_model}" ] || slm_tag=$(sanitize "$(basename "${download_model}")")
+fi
+if [ -z "${inference_tag}" ]; then
+    inference_tag=$(basename "${inference_config:-default}" .yaml)${inference_args:+_$(sanitize "${inference_args}")}
+fi
+encodings="${dumpdir}/encodings/${foundation_tag}"
+stats="${expdir}/slm_stats_${foundation_tag}${train_tasks:+_$(sanitize "${train_tasks}")}"
+slm_exp="${expdir}/slm_${slm_tag}"
+baseline_exp="${expdir}/baseline_${foundation_tag}"
+model_dir="${slm_exp}"
+
+train_sets=$(words "${train_set} ${valid_set}")
+if ${skip_train} || [ -n "${download_model}" ]; then train_sets=; fi
+eval_sets=$(words "${test_sets} ${biasing_dev_sets}")
+if ${skip_eval}; then eval_sets=; fi
+sets=$(words "${train_sets} ${eval_sets}")
+${skip_data_prep} && skip_stages+=" 1 2"
+if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
+${skip_eval} && skip_stages+=" 5 6"
+
+# begin N "what": true when the stage is to be run; prints its heading and starts its clock.
+begin() {
+    [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] || return 1
+    [[ " ${skip_stages} " != *" $1 "* ]] || return 1
+    stage_began=${SECONDS}
+    log "stage $1: $2"
+}
+end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
+
+# is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
+is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+
+# paths FOLDER: FOLDER/<set> for each set of the rest.
+paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
+
+# array LOGDIR NJ OPTIONS -- COMMAND: run a job array over all sets, then join what the jobs wrote.
+array() {
+    local logdir=$1 jobs=$2 options=()
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    log "logs are in ${logdir}"
+    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
+        "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
+    "$@" --num_jobs "${jobs}" --merge true
+}
+
+if begin 1 "data preparation"; then
+    [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
+    settings="$(digest local/data.sh) ${local_data_opts}"
+    if is_done "${datadir}/.prepared" "${settings}"; then
+        log "${datadir} is complete (--overwrite true prepares it again)"
+    else
+        # shellcheck disable=SC2086  # several options
+        local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
+        mkdir -p "${datadir}"
+        mark_done "${datadir}/.prepared" "${settings}"
+    fi
+    # shellcheck disable=SC2046,SC2086  # one path for each set; names of sets have no blanks
+    ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
+        $(paths "${datadir}" ${sets})
+    end 1
+fi
+
+if begin 2 "encoding by the frozen speech encoder"; then
+    # shellcheck disable=SC2046,SC2086
+    array "${encodings}/log" "${nj}" --gpu "$((ngpu > 0))" -- \
+        ${python} -m slm_espnet.bin.encode --foundation "${foundation}" --ngpu "$((ngpu > 0))" \
+        --num_threads "${num_threads}" --max_failed "${max_failed}" \
+        --data_dir $(paths "${datadir}" ${sets}) --output_dir $(paths "${encodings}" ${sets}) ${encode_args}
+    end 2
+fi
+
+if begin 3 "statistics"; then
+    for name in ${train_sets}; do
+        settings="$(digest "${foundation}" "${datadir}/${name}/text" "${encodings}/${name}/index.tsv")"
+        settings+=" ${train_tasks} ${stats_args}"
+        if is_done "${stats}/${name}/.done" "${settings}"; then
+            log "${stats}/${name} is complete"
+            continue
+        fi
+        # shellcheck disable=SC2086
+        ${train_cmd} "${stats}/${name}/stats.log" \
+            ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir "${datadir}/${name}" \
+            --encodings_dir "${encodings}/${name}" --output_dir "${stats}/${name}" \
+            --tasks "${train_tasks}" --max_failed "${max_failed}" ${stats_args}
+        mark_done "${stats}/${name}/.done" "${settings}"
+        sed '/^#/d' "${stats}/${name}/stats.log"
+    done
+    end 3
+fi
+
+if begin 4 "training of the adapter"; then
+    [ -f "${slm_config}" ] || fail "${slm_config}: no such file (--slm_config)"
+    settings="foundation $(digest "${foundation}"), ${slm_config} $(digest "${slm_config}"), seed ${seed}"
+    settings+=", arguments '${slm_args}', data"
+    for name in ${train_sets}; do
+        settings+=" ${name} $(digest "${datadir}/${name}/text" "${stats}/${name}/speech_shape")"
+    done
+    if is_done "${slm_exp}/.done" "${settings} ${inference_model}"; then
+        log "${slm_exp} is complete"
+    else
+        if ${overwrite}; then rm -rf "${slm_exp}"; fi
+        if [ -f "${slm_exp}/settings" ] && [ "$(cat "${slm_exp}/settings")" != "${settings}" ]; then
+            fail "${slm_exp} was begun with other settings: $(cat "${slm_exp}/settings"); now: ${settings}." \
+                "Give another --slm_tag, or --overwrite true"
+        fi
+        mkdir -p "${slm_exp}"
+        mark_done "${slm_exp}/settings" "${settings}"
+        log "logs are in ${slm_exp}/train.log"
+        shapes=()
+        for name in speech_shape target_shape; do
+            shapes+=(--train_shape_file "${stats}/${train_set}/${name}")
+            shapes+=(--valid_shape_file "${stats}/${valid_set}/${name}")
+        done
+        # shellcheck disable=SC2086
+        ${cuda_cmd} --gpu "${ngpu}" --num_threads "${num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
+            ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
+            --train_data_path_and_name_and_type "${datadir}/${train_set}::${encodings}/${train_set},speech,slm_rows" \
+            --valid_data_path_and_name_and_type "${datadir}/${valid_set}::${encodings}/${valid_set},speech,slm_rows" \
+            "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
+            --ngpu "${ngpu}" --num_threads "${num_threads}" --seed "${seed}" ${slm_args}
+        ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
+        mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
+    fi
+    end 4
+fi
+
+if [ -n "${download_model}" ]; then
+    if [ -d "${download_model}" ]; then
+        model_dir=${download_model}
+    else
+        model_dir=$(${python} -c 'import sys
+from huggingface_hub import snapshot_download
+name, _, revision = sys.argv[1].partition("@")
+print(snapshot_download(name, revision=revision or None))' "${download_model}") ||
+            fail "--download_model: ${download_model} is no directory here and could not be had from the Hub"
+    fi
+    [ -f "${model_dir}/adapter.safetensors" ] || fail "${model_dir} holds no adapter.safetensors (--download_model)"
+fi
+
+# decode INPUT OUTPUT_DIR OPTIONS: all test sets; INPUT is speech, ctc or transcript.
+decode() {
+    local input=$1 output=$2 gpu=0
+    shift 2
+    if ${gpu_inference}; then gpu=1; fi
+    # shellcheck disable=SC2046,SC2086
+    array "${output}/log" "${inference_nj}" --gpu "${gpu}" -- \
+        ${python} -m slm_espnet.bin.decode ${inference_config:+--config "${inference_config}"} --input "${input}" \
+        --foundation "${foundation}" --ngpu "${gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
+        --data_dir $(paths "${datadir}" ${test_sets}) --encodings_dir $(paths "${encodings}" ${test_sets}) \
+        --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" "$@" ${inference_args}
+}
+
+if begin 5 "decoding"; then
+    biasing=()
+    if [ -n "${biasing_dev_sets}" ]; then
+        mkdir -p "${baseline_exp}"
+        biasing=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
+        settings="${biasing_dev_sets}"
+        for name in ${biasing_dev_sets}; do
+            settings+=" $(digest "${datadir}/${name}/"{text,context} "${encodings}/${name}/index.tsv")"
+        done
+        is_done "${baseline_exp}/.biasing" "${settings}" ||
+            ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
+                --encodings_dir "${encodings}" --output "${baseline_exp}/biasing.yaml"
+        mark_done "${baseline_exp}/.biasing" "${settings}"
+    fi
+    decode speech "${slm_exp}/decode_${inference_tag}" --model_dir "${model_dir}" "${biasing[@]}"
+    for kind in ${baselines}; do
+        decode "${kind}" "${baseline_exp}/${kind}_${inference_tag}"
+    done
+    end 5
+fi
+
+if begin 6 "scoring"; then
+    options=()
+    [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
+    [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
+    ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
+        --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
+        --train_tasks "${train_tasks}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
+        --command "${INVOCATION}" "${options[@]}"
+    log "results are in ${slm_exp}/RESULTS.md and ${slm_exp}/results.json"
+    end 6
+fi
+log "done in ${SECONDS} s"

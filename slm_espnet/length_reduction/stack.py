@@ -1,0 +1,52 @@
+"""Reductions that need no CTC: several neighbouring frames side by side as one, and none at all."""
+
+from __future__ import annotations
+
+import torch
+
+from slm_espnet.length_reduction.base import AbsStaticReduction, Reduced
+
+
+class FrameStacking(AbsStaticReduction):
+    """Puts `factor` neighbouring frames side by side; the last group is filled with zeros."""
+
+    def __init__(
+        self,
+        factor: int = 4,  # frames that become one
+    ) -> None:
+        if not isinstance(factor, int) or factor < 1:
+            raise ValueError(f"factor is a number of frames from 1, not {factor!r}")
+        self.factor = factor
+
+    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
+        """frames (T, D) → (ceil(T / factor), factor * D); CTC log-probabilities are those of a group's first frame."""
+        missing = -len(frames) % self.factor
+        padded = torch.nn.functional.pad(frames, (0, 0, 0, missing))
+        positions = torch.arange(0, len(frames), self.factor, dtype=torch.int32, device=frames.device)
+        log_probs = None if ctc_log_probs is None else ctc_log_probs[:: self.factor]
+        return Reduced(padded.reshape(len(positions), -1), positions, log_probs)
+
+    def output_dim(self, input_dim: int) -> int:
+        """factor times as wide."""
+        return input_dim * self.factor
+
+    def identity(self) -> dict[str, str]:
+        """Name and factor."""
+        return {"kind": "stack", "factor": str(self.factor)}
+
+
+class NoReduction(AbsStaticReduction):
+    """Keeps every frame."""
+
+    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
+        """frames (T, D), ctc_log_probs (T, V) or None, as they are."""
+        positions = torch.arange(len(frames), dtype=torch.int32, device=frames.device)
+        return Reduced(frames, positions, ctc_log_probs)
+
+    def output_dim(self, input_dim: int) -> int:
+        """The width stays."""
+        return input_dim
+
+    def identity(self) -> dict[str, str]:
+        """The name."""
+        return {"kind": "none"}

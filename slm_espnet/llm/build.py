@@ -1,0 +1,71 @@
+"""From `llm` and `llm_conf` to a language model. Importing this loads neither torch nor transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from slm_espnet.errors import UserError
+from slm_espnet.llm.source import find_model
+
+if TYPE_CHECKING:
+    from slm_espnet.llm.base import AbsLLM, AbsTokenizer
+
+LLM_KINDS = ("hf_seq2seq", "hf_causal")
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class LLMConf:
+    """The keys of llm_conf."""
+
+    model: str  # directory, or Hub name
+    revision: str | None = None  # of a Hub model
+    dtype: str = "float32"  # of the parameters: float32 | bfloat16 | float16 (never float16 for T5)
+    lora: dict[str, Any] | None = None  # settings of LoRA, see llm/lora.py; None: no LoRA
+
+
+def read_conf(kind: str, conf: dict[str, Any]) -> LLMConf:
+    """Check a kind and its settings; UserError names what is wrong and what is known."""
+    if kind not in LLM_KINDS:
+        raise UserError(f"llm: {kind!r} is unknown; choose {' or '.join(LLM_KINDS)}")
+    known = [field.name for field in fields(LLMConf)]
+    unknown = sorted(set(conf) - set(known))
+    if unknown:
+        raise UserError(f"llm_conf has unknown key(s) {', '.join(unknown)}; known: {', '.join(known)}")
+    if not conf.get("model"):
+        raise UserError("llm_conf: model is missing; give a directory or a Hub name")
+    checked = LLMConf(**{**conf, "model": str(conf["model"])})
+    if checked.dtype not in DTYPES:
+        raise UserError(f"llm_conf: dtype must be one of {', '.join(DTYPES)}, not {checked.dtype!r}")
+    return checked
+
+
+def build_tokenizer(kind: str, conf: dict[str, Any]) -> AbsTokenizer:
+    """The tokenizer alone; no weights are loaded or downloaded."""
+    checked = read_conf(kind, conf)
+    source = find_model(checked.model, checked.revision, weights=False)
+    from slm_espnet.llm.tokenizer import HFTokenizer
+
+    return HFTokenizer(source)
+
+
+def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
+    """A frozen LLM.
+
+    Args:
+        kind: one of LLM_KINDS.
+        conf: the keys of LLMConf.
+
+    Raises:
+        UserError: unknown settings, missing files, or a model of another family.
+    """
+    checked = read_conf(kind, conf)
+    source = find_model(checked.model, checked.revision)
+    from slm_espnet.llm.hf_causal import HFCausal
+    from slm_espnet.llm.hf_seq2seq import HFSeq2Seq
+    from slm_espnet.llm.lora import LoraOptions
+
+    lora = None if checked.lora is None else LoraOptions.from_dict(checked.lora)
+    model_class = {"hf_seq2seq": HFSeq2Seq, "hf_causal": HFCausal}[kind]
+    return model_class(source, checked.dtype, lora)

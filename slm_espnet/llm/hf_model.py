@@ -1,0 +1,94 @@
+"""What Hugging Face models of both kinds have in common: loading, embeddings, identity, LoRA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from slm_espnet.errors import UserError
+from slm_espnet.llm.base import AbsLLM
+from slm_espnet.llm.lora import LoraOptions, add_lora
+from slm_espnet.llm.source import ModelSource
+from slm_espnet.llm.tokenizer import HFTokenizer
+
+
+class HFModel(AbsLLM):
+    """A frozen Hugging Face model with its tokenizer. Subclasses run it."""
+
+    kind: str  # name in configurations
+
+    def __init__(self, source: ModelSource, model: torch.nn.Module, dtype: str, lora: LoraOptions | None = None):
+        """Freeze a loaded model.
+
+        Args:
+            source: where its files are.
+            model: the transformers model.
+            dtype: name of the parameters' dtype.
+            lora: adds LoRA when given.
+        """
+        super().__init__()
+        self.source, self.dtype_name = source, dtype
+        self.tokenizer = HFTokenizer(source)
+        self.model = model.requires_grad_(False)
+        self.is_encoder_decoder = model.config.is_encoder_decoder
+        self.vocab_size, self.dim = model.get_input_embeddings().weight.shape
+        self.stop_ids = frozenset({self.tokenizer.eos_id, *_as_list(model.generation_config.eos_token_id)})
+        self._sha256 = source.weights_sha256()
+        self._table: torch.Tensor | None = None
+        self._lora_dropouts = () if lora is None else add_lora(self.model, lora)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> HFModel:
+        """Stay in eval mode; only the dropout of LoRA follows `mode`."""
+        super().train(False)
+        for dropout in self._lora_dropouts:
+            dropout.train(mode)
+        return self
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Ids (...,) → (..., E) as the model's own embedding layer gives them, scale included."""
+        return self.model.get_input_embeddings()(ids)
+
+    def embedding_table(self) -> torch.Tensor:
+        """(V, E): embed() of every id; the layer's own weights where they are not scaled."""
+        layer = self.model.get_input_embeddings()
+        if type(layer) is torch.nn.Embedding:
+            return layer.weight
+        if self._table is None or self._table.device != layer.weight.device:
+            with torch.no_grad():
+                self._table = layer(torch.arange(self.vocab_size, device=layer.weight.device))
+        return self._table
+
+    def identity(self) -> dict[str, str]:
+        """kind, model, revision, weights_sha256, dtype (all strings)."""
+        return {
+            "kind": self.kind,
+            "model": self.source.name,
+            "revision": self.source.revision,
+            "weights_sha256": self._sha256,
+            "dtype": self.dtype_name,
+        }
+
+
+def load_weights(model_class: Any, source: ModelSource, dtype: torch.dtype) -> torch.nn.Module:
+    """A transformers model with its weights; UserError when they are damaged or do not cover the model."""
+    source.weight_files()
+    try:
+        model, info = model_class.from_pretrained(
+            source.directory, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"the weights of {source.name} cannot be loaded: {reason}; copy or download it again") from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise UserError(f"the weights of {source.name} lack {len(missing)} tensor(s), {missing[0]} for one; get it again")
+    return model
+
+
+def _as_list(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)

@@ -1,0 +1,99 @@
+"""Encoder-decoder LLMs of the T5 family: T5, Flan-T5, mT5, mT0, UMT5."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoModelForSeq2SeqLM
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+from slm_espnet.errors import UserError
+from slm_espnet.llm.base import DecodingState
+from slm_espnet.llm.hf_model import HFModel, load_weights
+from slm_espnet.llm.lora import LoraOptions
+from slm_espnet.llm.source import ModelSource, check_family, read_config
+
+
+class Seq2SeqState(DecodingState):
+    """Encoder output, its mask, and the decoder's KV cache."""
+
+    def __init__(self, encoded: torch.Tensor, mask: torch.Tensor):
+        self.encoded = encoded  # (B, S, E)
+        self.mask = mask  # (B, S) int64, 1 where valid
+        self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.origin = torch.arange(len(encoded), device=encoded.device)  # (B,) input row that each row continues
+
+    def reorder(self, index: torch.Tensor) -> None:
+        """Make row i continue old row index[i]."""
+        origin = self.origin[index]
+        if torch.equal(origin, self.origin):  # beams changed places within their inputs: what was read stays
+            self.cache.self_attention_cache.reorder_cache(index)
+            return
+        self.origin = origin
+        self.encoded, self.mask = self.encoded[index], self.mask[index]
+        self.cache.reorder_cache(index)
+
+    def crop(self, n: int) -> None:
+        """Forget the last n decoded positions of every row."""
+        if n:
+            self.cache.crop(-n)
+
+
+class HFSeq2Seq(HFModel):
+    """A frozen T5-like model."""
+
+    kind = "hf_seq2seq"
+    max_positions = None  # relative positions: no end
+
+    def __init__(self, source: ModelSource, dtype: str, lora: LoraOptions | None = None):
+        """Load it.
+
+        Raises:
+            UserError: another family, float16 (in which T5 overflows to NaN), or missing or damaged files.
+        """
+        config = read_config(source)
+        check_family(source, config, encoder_decoder=True)
+        if dtype == "float16":
+            raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
+        super().__init__(source, load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype)), dtype, lora)
+        start = config.decoder_start_token_id
+        self.start_id = self.tokenizer.pad_id if start is None else start
+        # T5 with tied embeddings scales what goes into the output layer; mT5 never does
+        tied = {"t5": lambda: config.scale_decoder_outputs, "umt5": lambda: config.tie_word_embeddings}
+        self.output_scale = config.d_model**-0.5 if tied.get(config.model_type, bool)() else 1.0
+
+    def _encode(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = (torch.arange(inputs.size(1), device=inputs.device) < input_lengths[:, None]).long()
+        encoded = self.model.get_encoder()(inputs_embeds=inputs.to(self.model.dtype), attention_mask=mask)
+        return encoded.last_hidden_state, mask
+
+    def _output(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
+
+    def loss_logits(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits at the valid target positions only, see AbsLLM."""
+        encoded, mask = self._encode(inputs, input_lengths)
+        previous = torch.cat([target.new_full((len(target), 1), self.start_id), target[:, :-1]], dim=1)
+        hidden = self.model.get_decoder()(
+            input_ids=previous, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        valid = torch.arange(target.size(1), device=target.device) < target_lengths[:, None]
+        return self._output(hidden[valid])
+
+    def start(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[Seq2SeqState, torch.Tensor]:
+        """Encode the prompt; state and float32 logits (B, V) for the first token."""
+        state = Seq2SeqState(*self._encode(inputs, input_lengths))
+        first = torch.full((len(inputs), 1), self.start_id, dtype=torch.int64, device=inputs.device)
+        return state, self.step(state, first)[:, 0]
+
+    def step(self, state: Seq2SeqState, tokens: torch.Tensor) -> torch.Tensor:
+        """Append tokens (B, k); float32 logits (B, k, V)."""
+        hidden = self.model.get_decoder()(
+            input_ids=tokens,
+            encoder_hidden_states=state.encoded,
+            encoder_attention_mask=state.mask,
+            past_key_values=state.cache,
+            use_cache=True,
+        ).last_hidden_state
+        return self._output(hidden).float()

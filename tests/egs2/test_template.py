@@ -1,0 +1,225 @@
+"""The template of recipes: options and stages, with commands that only note how they were called; and setup.sh."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+TEMPLATE = TOP / "egs2" / "TEMPLATE" / "slm1"
+# The interpreter that runs the tests is the active environment.
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "VIRTUAL_ENV": sys.prefix}
+SETTINGS = ("--train_set", "train", "--valid_set", "dev", "--test_sets", "t1 t2", "--foundation", "pair.yaml")
+
+# Stands in for `python3 -m slm_espnet.bin.<name> ...`: notes the call and writes what the next stage looks for.
+FAKE_PYTHON = """#!/usr/bin/env bash
+shift
+command=${1##*.}
+shift
+[ -z "${FAIL:-}" ] || [ "${command}" != "${FAIL}" ] || { echo "this one is broken"; exit 3; }
+echo "${command} $*" >>calls
+output=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --*) option=$1 ;;
+        *)
+            if [ "${option}" = --output_dir ] || [ "${option}" = --exp_dir ]; then
+                mkdir -p "$1"
+                touch "$1/index.tsv" "$1/speech_shape"
+            fi
+            ;;
+    esac
+    shift
+done
+"""
+FAKE_DATA = """#!/usr/bin/env bash
+echo "data $*" >>calls
+for name in train dev t1 t2; do mkdir -p "$2/${name}"; echo "u words" | tee "$2/${name}/text" >"$2/${name}/context"; done
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe folder made by setup.sh, with a fake Python and data preparation."""
+    folder = tmp_path / "corpus" / "slm1"
+    subprocess.run([TEMPLATE / "setup.sh", folder], check=True, capture_output=True)
+    (folder / "pair.yaml").write_text("llm: hf_seq2seq\n")
+    (folder / "local" / "data.sh").write_text(FAKE_DATA)
+    (folder / "fake_python").write_text(FAKE_PYTHON)
+    (folder / "fake_python").chmod(0o755)
+    return folder
+
+
+def slm(recipe, *arguments, settings=SETTINGS, **environment):
+    """Run slm.sh; returns the finished process and the calls that it made."""
+    (recipe / "calls").write_text("")
+    done = subprocess.run(
+        ["./slm.sh", "--python", "./fake_python", *settings, *arguments],
+        cwd=recipe,
+        capture_output=True,
+        text=True,
+        env={**ENVIRONMENT, **environment},
+    )
+    return done, (recipe / "calls").read_text().splitlines()
+
+
+def names(calls):
+    return [call.split()[0] for call in calls]
+
+
+def option(call, name):
+    """Values of an option in a noted call."""
+    return re.search(rf" {name} (.*?)(?= --|$)", call).group(1).split()
+
+
+def test_all_stages_in_order(recipe):
+    done, calls = slm(recipe, "--train_tasks", "asr", "--inference_nj", "1", "--nj", "1", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    assert names(calls) == [
+        "data", "check_data", "encode", "encode", "stats", "stats", "train", "average",
+        "decode", "decode", "decode", "decode", "decode", "decode", "score",
+    ]  # fmt: skip
+    check, encode, merge = calls[1:4]
+    assert option(check, "--audio") == ["header", "data/train", "data/dev", "data/t1", "data/t2"]
+    assert option(encode, "--output_dir") == [f"dump/encodings/pair/{name}" for name in ("train", "dev", "t1", "t2")]
+    assert option(encode, "--job") == ["1"] and option(merge, "--merge") == ["true"]
+    train, average, decodes, score = calls[6], calls[7], calls[8:14], calls[14]
+    assert "data/train::dump/encodings/pair/train,speech,slm_rows" in train and option(train, "--seed") == ["7"]
+    assert option(average, "--exp_dir") == ["exp/slm_pair_train_asr_seed7"]
+    assert [option(call, "--input")[0] for call in decodes[::2]] == ["speech", "ctc", "transcript"]
+    assert option(decodes[0], "--output_dir")[0] == "exp/slm_pair_train_asr_seed7/decode_default/t1"
+    assert option(score, "--cascade_dir") == ["exp/baseline_pair/ctc_default"]
+    assert option(score, "--bound_dir") == ["exp/baseline_pair/transcript_default"]
+    assert done.stdout.count("done in") == 7 and "logs are in exp/slm_pair_train_asr_seed7/train.log" in done.stdout
+
+
+def test_complete_stages_are_not_done_again_and_changes_are_noticed(recipe):
+    slm(recipe)
+    done, calls = slm(recipe)
+    assert done.returncode == 0 and {"data", "stats", "train", "average"}.isdisjoint(names(calls))
+    with open(recipe / "data/train/text", "a") as file:
+        file.write("v more\n")
+    done, calls = slm(recipe, "--stage", "3", "--stop_stage", "4")
+    assert done.returncode == 2 and names(calls) == ["stats"]
+    assert "exp/slm_pair_train_seed1 was begun with other settings" in done.stderr and "--slm_tag" in done.stderr
+    done, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--overwrite", "true")
+    assert done.returncode == 0 and names(calls) == ["train", "average"]
+    done, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--slm_args", "--max_epoch 3")
+    assert "exp/slm_pair_train_max_epoch_3_seed1" in calls[0] and option(calls[0], "--max_epoch") == ["3"]
+
+
+def test_stages_and_sets_can_be_left_out(recipe):
+    _, calls = slm(recipe, "--stop_stage", "2", "--skip_eval", "true", "--nj", "1")
+    assert names(calls) == ["data", "check_data", "encode", "encode"]
+    assert option(calls[2], "--data_dir") == ["data/train", "data/dev"]
+    _, calls = slm(recipe, "--skip_stages", "2 4 5 6")
+    assert names(calls) == ["check_data", "stats", "stats"]
+    _, calls = slm(recipe, "--skip_data_prep", "true", "--skip_train", "true", "--baselines", "", "--inference_nj", "1")
+    assert names(calls) == ["decode", "decode", "score"]
+
+
+def test_biasing_is_tuned_once_and_used_for_speech(recipe):
+    biasing = ("--biasing_dev_sets", "dev_names dev", "--skip_train", "true", "--inference_nj", "1")
+    settings = (*SETTINGS[4:], "--stage", "5", "--stop_stage", "5")
+    for name in ("dev_names", "dev"):
+        for folder in (recipe / "data" / name, recipe / "dump" / "encodings" / "pair" / name):
+            folder.mkdir(parents=True)
+        for file in ("text", "context"):
+            (recipe / "data" / name / file).write_text("u words\n")
+        (recipe / "dump" / "encodings" / "pair" / name / "index.tsv").touch()
+    done, calls = slm(recipe, *biasing, settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert names(calls) == ["tune_biasing", *["decode"] * 6]
+    assert [re.findall("--biasing_config (.*?biasing.yaml)", call) for call in calls[1::2]] == [
+        ["exp/baseline_pair/biasing.yaml"], [], []
+    ]  # fmt: skip
+    _, calls = slm(recipe, *biasing, settings=settings)
+    assert "tune_biasing" not in names(calls)
+
+
+def test_a_given_adapter_replaces_training(recipe):
+    done, _ = slm(recipe, "--download_model", ".")
+    assert done.returncode == 2 and "holds no adapter.safetensors" in done.stderr
+    (recipe / "given").mkdir()
+    (recipe / "given" / "adapter.safetensors").touch()
+    settings = ("--test_sets", "t1", "--foundation", "pair.yaml", "--nj", "1", "--inference_nj", "1")
+    done, calls = slm(recipe, "--download_model", "given", "--baselines", "ctc", settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert names(calls) == ["check_data", "encode", "encode", "decode", "decode", "decode", "decode", "score"]
+    assert option(calls[1], "--data_dir") == ["data/t1"] and option(calls[3], "--model_dir") == ["given"]
+    assert option(calls[-1], "--exp_dir") == ["exp/slm_given"]
+
+
+def test_a_failing_job_stops_the_recipe_and_shows_its_log(recipe):
+    done, calls = slm(recipe, FAIL="encode")
+    assert done.returncode == 1 and names(calls) == ["data", "check_data"]
+    assert "2 of 2 job(s) failed: 1, 2" in done.stderr and "this one is broken" in done.stderr
+    assert "JOB=1:2" in done.stderr.splitlines()[-1]
+    done, calls = slm(recipe, FAIL="train")
+    assert done.returncode == 1 and "train" not in names(calls)
+    _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4")
+    assert names(calls) == ["train", "average"]  # an interrupted training goes on
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trian_set", "x"), "unknown option --trian_set (did you mean --train_set?)"),
+        (("stray",), "unexpected argument 'stray'"),
+        (("--foundation", "no.yaml"), "no.yaml: no such file (--foundation)"),
+        (("--inference_config", "no.yaml"), "no.yaml: no such file (--inference_config)"),
+        (("--slm_config", "no.yaml", "--stage", "4"), "no.yaml: no such file (--slm_config)"),
+        (("--valid_set", ""), "--valid_set is needed"),
+        (("--baselines", "oracle"), "--baselines takes ctc and transcript, not 'oracle'"),
+    ],
+)
+def test_mistakes_are_named(recipe, arguments, message):
+    done, calls = slm(recipe, *arguments)
+    assert done.returncode == 2 and message in done.stderr.splitlines()[-1] and calls == []
+
+
+def test_every_option_is_documented():
+    script = (TEMPLATE / "slm.sh").read_text()
+    assert len(script.splitlines()) < 300
+    options = re.findall(r"^([a-z]\w*)=", script.split(". utils/parse_options.sh")[0], re.MULTILINE)
+    readme = (TEMPLATE / "README.md").read_text()
+    assert len(options) > 30
+    assert [name for name in options if f"`--{name}`" not in readme] == []
+
+
+def test_setup_makes_a_recipe_and_keeps_what_is_there(tmp_path):
+    folder = tmp_path / "slm1"
+    (folder / "local").mkdir(parents=True)
+    (folder / "local" / "data.sh").write_text("mine\n")
+    for _ in range(2):
+        subprocess.run([TEMPLATE / "setup.sh", folder], check=True, capture_output=True)
+    for name in ("slm.sh", "path.sh", "db.sh", "utils"):
+        assert (folder / name).is_symlink() and (folder / name).exists()
+    for name in ("cmd.sh", "run.sh", "conf/train.yaml", "conf/tasks.yaml", "conf/decode.yaml", "local/prepare.py"):
+        assert (folder / name).is_file() and not (folder / name).is_symlink()
+    assert (folder / "local" / "data.sh").read_text() == "mine\n"
+    assert os.access(folder / "run.sh", os.X_OK)
+    assert subprocess.run([TEMPLATE / "setup.sh", TEMPLATE], capture_output=True).returncode == 2
+
+
+def test_example_data_preparation(tmp_path):
+    folder = tmp_path / "slm1"
+    subprocess.run([TEMPLATE / "setup.sh", folder], check=True, capture_output=True)
+    (folder / "table.tsv").write_text("train\tb-1\t/x/b1.wav\ten\tb\tWORDS one\ntrain\ta-1\t/x/a1.wav\ten\ta\ttwo\n")
+    done = subprocess.run(["local/data.sh", "--table", "table.tsv"], cwd=folder, env=ENVIRONMENT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "data/train/text").read_text() == "a-1 two\nb-1 words one\n"
+
+
+def test_path_sh_says_what_is_missing(tmp_path):
+    fake = tmp_path / "python3"
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH=$PYTHONPATH exec {sys.executable} -S "$@"\n')  # no installed packages
+    fake.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "VIRTUAL_ENV": "/none", "PYTHONPATH": ""}
+    done = subprocess.run(
+        ["bash", "-c", f". {TEMPLATE}/path.sh"], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 1 and "run `make install`" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,146 @@
+"""What is refused, and with which words; the tokenizer; LoRA."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from slm_espnet.errors import UserError
+from slm_espnet.llm.build import build_llm, build_tokenizer
+from slm_espnet.llm.lora import lora_state_dict
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Function: a copy of a model's directory, to be spoilt."""
+    return lambda directory: shutil.copytree(directory, tmp_path / "model")
+
+
+def test_importing_the_builder_is_cheap():
+    code = "import sys, slm_espnet.llm.build; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "conf", "words"),
+    [
+        ("hf_seq2seq", "llama", {}, "use llm: hf_causal"),
+        ("hf_causal", "t5", {}, "use llm: hf_seq2seq"),
+        ("hf_seq2seq", "t5", {"dtype": "float16"}, "use dtype bfloat16 or float32"),
+        ("hf_seq2seq", "t5", {"dtype": "half"}, "float32, bfloat16, float16"),
+        ("hf_seq2seq", "t5", {"modle": "x"}, "unknown key.* modle; known: model"),
+        ("hf_t5", "t5", {}, "choose hf_seq2seq or hf_causal"),
+        ("hf_causal", "llama", {"lora": {"rank": 4}}, "unknown key.* rank; known: r, alpha"),
+        ("hf_causal", "llama", {"lora": {"target_modules": ["nowhere"]}}, "lora does not fit"),
+    ],
+)
+def test_wrong_settings(model_directory, kind, family, conf, words):
+    with pytest.raises(UserError, match=words):
+        build_llm(kind, {"model": str(model_directory(family)), **conf})
+
+
+def test_missing_and_foreign_directories(tmp_path):
+    with pytest.raises(UserError, match="is not a directory"):
+        build_llm("hf_causal", {"model": str(tmp_path / "nowhere")})
+    with pytest.raises(UserError, match="no config.json"):
+        build_llm("hf_causal", {"model": str(tmp_path)})
+    with pytest.raises(UserError, match="model is missing"):
+        build_llm("hf_causal", {})
+    with pytest.raises(UserError, match="nobody/nothing.*network"):
+        build_llm("hf_causal", {"model": "nobody/nothing"})
+    (tmp_path / "config.json").write_text('{"model_type": "no such type"}')
+    with pytest.raises(UserError, match="not a configuration that transformers knows"):
+        build_llm("hf_causal", {"model": str(tmp_path)})
+
+
+def test_weights_that_are_absent_cut_or_incomplete(model_directory, copy):
+    directory = copy(model_directory("t5"))
+    weights = directory / "model.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(weights)
+    save_file({k: v for k, v in tensors.items() if "decoder.block.1" not in k}, weights, {"format": "pt"})
+    with pytest.raises(UserError, match="lack .* tensor.*decoder.block.1"):
+        build_llm("hf_seq2seq", {"model": str(directory)})
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        build_llm("hf_seq2seq", {"model": str(directory)})
+    weights.unlink()
+    with pytest.raises(UserError, match="no .*safetensors.*save_pretrained"):
+        build_llm("hf_seq2seq", {"model": str(directory)})
+
+
+def test_identity_names_the_weights(model_directory, copy):
+    directory = copy(model_directory("t5"))
+    first = build_llm("hf_seq2seq", {"model": str(directory)}).identity()
+    output = subprocess.check_output(["sha256sum", directory / "model.safetensors"], text=True)
+    assert first["weights_sha256"] == output.split()[0] and first["kind"] == "hf_seq2seq"
+    shutil.copy(model_directory("t5_gated") / "config.json", directory)
+    shutil.copy(model_directory("t5_gated") / "model.safetensors", directory)
+    assert build_llm("hf_seq2seq", {"model": str(directory)}).identity()["weights_sha256"] != first["weights_sha256"]
+
+
+def test_sentencepiece_text_comes_back_exactly(tiny_t5):
+    tokenizer = build_tokenizer("hf_seq2seq", {"model": str(tiny_t5)})
+    for text in ("call james at nine o'clock", "translate this speech", "a"):
+        ids = tokenizer.encode(text)
+        assert tokenizer.eos_id not in ids and tokenizer.decode([*ids, tokenizer.eos_id, tokenizer.pad_id]) == text
+    assert tokenizer.encode("") == []
+    special = tokenizer.special_id("<sp>")
+    assert tokenizer.decode([special, *tokenizer.encode("speech"), 10_000]) == "speech"
+    with pytest.raises(ValueError, match="<nope>"):
+        tokenizer.special_id("<nope>")
+    with pytest.raises(ValueError, match="no chat template"):
+        tokenizer.chat_parts("x")
+
+
+def test_chat_parts_are_the_template_around_the_message(tiny_llama):
+    tokenizer = build_tokenizer("hf_causal", {"model": str(tiny_llama)})
+    before, after = tokenizer.chat_parts("\u0001", "be brief")
+    inner = tokenizer.encode("hello")
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
+    whole = tokenizer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
+    assert [*before, *inner, *after] == list(whole["input_ids"])
+
+
+def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
+    directory = copy(tiny_llama)
+    template = "{{ raise_exception('no system role') if messages[0].role == 'system' }}{{ messages[0].content }}"
+    for file in directory.glob("*.jinja"):
+        file.write_text(template)
+    settings = json.loads((directory / "tokenizer_config.json").read_text())
+    if "chat_template" in settings:
+        (directory / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
+    tokenizer = build_tokenizer("hf_causal", {"model": str(directory)})
+    with pytest.raises(ValueError, match="no system role"):
+        tokenizer.chat_parts("\u0001", "be brief")
+
+
+@pytest.mark.parametrize(("kind", "family"), [("hf_causal", "llama"), ("hf_seq2seq", "t5")])
+def test_lora_trains_its_own_parameters_only(model_directory, kind, family):
+    plain = build_llm(kind, {"model": str(model_directory(family))})
+    targets = ["q_proj", "v_proj"] if family == "llama" else ["q", "v"]
+    conf = {"model": str(model_directory(family)), "dtype": "bfloat16"}
+    llm = build_llm(kind, {**conf, "lora": {"r": 2, "dropout": 0.5, "target_modules": targets}})
+    state = lora_state_dict(llm)
+    assert state and all("lora_" in name and value.dtype == torch.float32 for name, value in state.items())
+    assert not lora_state_dict(plain)
+
+    ids, lengths = torch.tensor([[5, 6, 7, 8]]), torch.tensor([4])
+    arguments = (llm.embed(ids), lengths, torch.tensor([[9, 2]]), torch.tensor([2]))
+    before = llm.loss_logits(*arguments)
+    reference = build_llm(kind, conf).loss_logits(*arguments)
+    assert torch.equal(before, reference)  # the update begins at zero
+    optimizer = torch.optim.SGD([p for p in llm.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        llm.train().loss_logits(*arguments).float().square().sum().backward()
+        optimizer.step()
+    assert any(module.training for module in llm.modules()) and not llm.model.training
+    llm.eval()
+    after = llm.loss_logits(*arguments)
+    assert not torch.equal(after, before)
+    assert torch.equal(after, llm.loss_logits(*arguments))  # no dropout outside of training

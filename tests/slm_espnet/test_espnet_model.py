@@ -1,0 +1,186 @@
+"""The model: what the loss is, what the LLM reads, and that frozen is frozen."""
+
+import copy
+
+import pytest
+import torch
+
+from slm_espnet.adapter.build import build_adapter
+from slm_espnet.adapter.input import valid_mask
+from slm_espnet.espnet_model import ESPnetSLMModel, join
+from slm_espnet.llm.build import build_llm
+from slm_espnet.prompt import Prompt, PromptTemplate
+
+SPEECH = 10  # width of an encoding
+PROMPTS = [Prompt((3, 4), (5, 1)), Prompt((), (6, 7, 8, 1)), Prompt((9,), ())]
+
+
+@pytest.fixture(scope="module")
+def llm(tiny_t5):
+    return build_llm("hf_seq2seq", {"model": str(tiny_t5), "dtype": "float32"})
+
+
+def make_model(llm, output="embedding_mixture", **conf):
+    torch.manual_seed(5)
+    body = {"adapter": "mlp", "adapter_conf": {"size": 16, "dropout": 0.0, "input_dropout": 0.0}}
+    adapter = build_adapter({"input_size": SPEECH, **body, "adapter_output": output}, llm.embedding_table())
+    return ESPnetSLMModel(llm, adapter, PromptTemplate(), **conf)
+
+
+def make_batch(rows=(0, 1, 2), transcripts=(True, False, True)):
+    """Three fixed utterances of different lengths, or some of them."""
+    generator = torch.Generator().manual_seed(7)
+    lengths = {"speech": (9, 4, 6), "prefix": (2, 0, 1), "suffix": (2, 4, 3), "target": (5, 2, 7)}
+    lengths["ctc_target"] = (3, 2, 2)
+    batch = {"seconds": torch.tensor([0.9, 0.4, 0.6])[list(rows)]}
+    for name, sizes in lengths.items():
+        shape = (SPEECH,) if name == "speech" else ()
+        values = [torch.randn(n, *shape, generator=generator) for n in sizes]
+        if name != "speech":
+            values = [(v.abs() * 1e4).long() % 50 + 3 for v in values]
+        if name == "ctc_target":
+            values = [v if known else v[:0] for v, known in zip(values, transcripts, strict=True)]
+        chosen = [values[row] for row in rows]
+        batch[name] = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
+        batch[f"{name}_lengths"] = torch.tensor([len(v) for v in chosen])
+    return batch
+
+
+def test_loss_is_a_mean_over_tokens_however_the_data_is_cut_into_batches(llm):
+    model = make_model(llm, ctc_weight=0.0, diagnostic_batches=0).eval()
+    loss, stats, weight = model(**make_batch())
+    assert weight.item() == 14
+    parts = [model(**make_batch((row,))) for row in range(3)]
+    expected = sum(part * w for part, _, w in parts) / sum(w for *_, w in parts)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+    assert "loss_ctc" not in stats
+
+
+def test_rows_without_a_transcript_have_no_part_in_ctc(llm):
+    model = make_model(llm, ctc_weight=0.5, ce_weight=2.0, diagnostic_batches=0).eval()
+    loss, stats, _ = model(**make_batch())
+    torch.testing.assert_close(loss, 2.0 * stats["loss_ce"] + 0.5 * stats["loss_ctc"])
+    without = model(**make_batch((0, 2)))[1]["loss_ctc"]
+    torch.testing.assert_close(stats["loss_ctc"], without, atol=1e-5, rtol=1e-5)
+    assert "loss_ctc" not in model(**make_batch(transcripts=(False,) * 3))[1]
+
+
+def test_ctc_is_the_sum_over_alignments(llm):
+    """One frame can only be the one token, so the loss is that token's log-probability."""
+    model = make_model(llm, diagnostic_batches=0).eval()
+    batch = make_batch((1,), transcripts=(True,) * 3)
+    batch["speech"], batch["speech_lengths"] = batch["speech"][:, :1], torch.tensor([1])
+    batch["ctc_target"], batch["ctc_target_lengths"] = batch["ctc_target"][:, :1], torch.tensor([1])
+    log_probs = model.adapter(batch["speech"], batch["speech_lengths"], llm.embedding_table()).ctc_log_probs
+    expected = -log_probs[0, 0, 1 + batch["ctc_target"][0, 0]]
+    torch.testing.assert_close(model(**batch)[1]["loss_ctc"], expected.detach())
+
+
+def test_ctc_alone_first_without_running_the_llm_and_the_count_survives_a_checkpoint(llm, monkeypatch):
+    model = make_model(llm, ctc_only_steps=2).train()
+
+    def must_not_run(*_args):
+        raise AssertionError("the LLM was run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(llm, "loss_logits", must_not_run)
+        loss, stats, _ = model(**make_batch())
+        loss.backward()
+        assert "loss_ce" not in stats and model.adapter.output.logits.weight.grad.any()
+    resumed = make_model(llm, ctc_only_steps=2).train()
+    resumed.load_state_dict(model.state_dict())
+    assert "loss_ce" not in resumed(**make_batch())[1]
+    assert "loss_ce" in resumed(**make_batch())[1]
+    assert "loss_ce" in make_model(llm, ctc_only_steps=2).eval()(**make_batch())[1], "validation always measures both"
+
+
+@pytest.mark.parametrize("output", ["linear", "embedding_mixture"])
+def test_frozen_is_frozen(llm, output):
+    model = make_model(llm, output)
+    before = copy.deepcopy(llm.state_dict())
+    adapter_before = copy.deepcopy(model.adapter.state_dict())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        model.train()
+        optimizer.zero_grad()
+        model(**make_batch())[0].backward()
+        optimizer.step()
+    assert not any(module.training for module in llm.modules())
+    assert all(p.grad is None for p in llm.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in llm.state_dict().items())
+    assert all(not torch.equal(value, adapter_before[key]) for key, value in model.adapter.state_dict().items())
+    assert not [key for key in model.state_dict() if key.startswith("llm.")]
+
+
+def test_the_llm_keeps_its_dtype(tiny_t5):
+    llm = build_llm("hf_seq2seq", {"model": str(tiny_t5), "dtype": "bfloat16"})
+    model = make_model(llm).to(dtype=torch.float32)
+    assert {p.dtype for p in model.llm.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.adapter.parameters()} == {torch.float32}
+    loss, *_ = model.train()(**make_batch())
+    loss.backward()
+    assert loss.isfinite() and model.adapter.output.logits.weight.grad.isfinite().all()
+
+
+def test_loading_is_strict_on_what_is_trained_and_deaf_to_the_llm(llm):
+    model, other = make_model(llm), make_model(llm, "linear")
+    state = model.state_dict()
+    key = next(iter(state))
+    for broken in ({k: v for k, v in state.items() if k != key}, {**state, "adapter.more": torch.zeros(1)}):
+        for strict in (True, False):
+            with pytest.raises(RuntimeError, match="missing keys|unknown keys"):
+                model.load_state_dict(broken, strict=strict)
+    with pytest.raises(RuntimeError, match="missing keys"):
+        model.load_state_dict(other.state_dict())
+    name, weight = next(iter(llm.named_parameters()))
+    original = weight.clone()
+    model.load_state_dict({**state, f"llm.{name}": torch.zeros_like(weight)})
+    assert torch.equal(weight, original)
+
+
+def test_prompt_embeddings_are_prefix_speech_suffix(llm):
+    model = make_model(llm, "linear").eval()
+    batch = make_batch()
+    frames, lengths = batch["speech"], batch["speech_lengths"]
+    inputs, input_lengths = model.prompt_embeddings(frames, lengths, PROMPTS)
+    speech = model.adapter(frames, lengths, llm.embedding_table()).embeddings
+    for row, prompt in enumerate(PROMPTS):
+        ids = (torch.tensor(side, dtype=torch.int64) for side in (prompt.prefix, prompt.suffix))
+        before, after = (llm.embed(side) for side in ids)
+        expected = torch.cat((before, speech[row, : lengths[row]], after))
+        assert input_lengths[row] == len(expected)
+        torch.testing.assert_close(inputs[row, : len(expected)], expected)
+        assert not inputs[row, len(expected) :].any()
+
+
+def test_text_embeddings_are_what_the_untouched_llm_reads(llm):
+    model = make_model(llm)
+    texts = ["call mary", "", "tell james on monday"]
+    inputs, lengths = model.text_embeddings(texts, PROMPTS)
+    for row, (text, prompt) in enumerate(zip(texts, PROMPTS, strict=True)):
+        ids = torch.tensor([*prompt.prefix, *llm.tokenizer.encode(text), *prompt.suffix])
+        assert lengths[row] == len(ids)
+        assert torch.equal(inputs[row, : len(ids)], llm.embed(ids))
+
+
+def test_listening_is_measured_with_the_speech_of_another_utterance(llm):
+    model = make_model(llm, ctc_weight=0.0).eval()
+    batch = make_batch((0, 1))
+    stats = model(**batch)[1]
+    swapped = {**batch, "speech": batch["speech"].flip(0), "speech_lengths": batch["speech_lengths"].flip(0)}
+    torch.testing.assert_close(stats["loss_ce_shuffled"], model(**swapped)[1]["loss_ce"], atol=1e-5, rtol=1e-5)
+    assert stats["loss_ce_empty"] != stats["loss_ce"] and stats["norm_ratio"] > 0
+
+
+def test_join_is_differentiable_and_orders_parts():
+    first, second = torch.ones(2, 3, 1, requires_grad=True), 2 * torch.ones(2, 2, 1)
+    joined, lengths = join([(first, torch.tensor([0, 3])), (second, torch.tensor([2, 1]))])
+    assert joined[..., 0].tolist() == [[2, 2, 0, 0], [1, 1, 1, 2]] and lengths.tolist() == [2, 4]
+    joined.sum().backward()
+    assert torch.equal(first.grad[..., 0], valid_mask(torch.tensor([0, 3]), 3).float())
+
+
+def test_wrong_settings_are_refused(llm):
+    for conf in ({"autocast_dtype": "float16"}, {"ctc_only_steps": 5, "ctc_weight": 0.0}, {"ce_weight": -1}):
+        with pytest.raises(ValueError):
+            make_model(llm, **conf)

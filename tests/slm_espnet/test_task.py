@@ -1,0 +1,189 @@
+"""Training by ESPnet's trainer, from a data directory and its encodings to an adapter that loads."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from slm_espnet.bin import average, stats
+from slm_espnet.checkpoint import load_model
+from slm_espnet.data.datadir import AudioSource
+from slm_espnet.errors import UserError
+from slm_espnet.llm.build import build_llm
+from slm_espnet.task import SLMTask
+
+WIDTH = 12
+TEXTS = ["call mary", "tell james on monday", "book a table", "the weather in london", "call james at nine"]
+CONFIG = {
+    "max_epoch": 2,
+    "batch_type": "sorted",
+    "batch_size": 4,
+    "optim": "adamw",
+    "optim_conf": {"lr": 0.01},
+    "scheduler": "onecyclelr",
+    "scheduler_conf": {"max_lr": 0.01},
+    "adapter_conf": {"size": 16, "heads": 2, "layers": 1},
+    "model_conf": {"ctc_only_steps": 2},
+    "keep_nbest_models": 2,
+    "num_threads": 1,
+}
+
+
+def write_encodings(directory, frames):
+    raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, tiny_t5):
+    """A folder with data/{train,dev}, enc/{train,dev}, a foundation file, and a training configuration."""
+    folder = tmp_path_factory.mktemp("work")
+    random = np.random.default_rng(0)
+    for part, count in (("train", 16), ("dev", 5)):
+        data = folder / "data" / part
+        data.mkdir(parents=True)
+        ids = [f"{part}{n:02d}" for n in range(count)]
+        columns = {
+            "wav.scp": [f"{part}{n}.wav" for n in range(count)],
+            "text": [TEXTS[n % len(TEXTS)] for n in range(count)],
+            "prompt": ["recognize this speech"] * count,
+            "utt2task": ["asr"] * count,
+        }
+        for name, values in columns.items():
+            lines = [f"{utt} {value}\n" for utt, value in zip(ids, values, strict=True)]
+            (data / name).write_text("".join(lines), encoding="utf-8")
+        keys = [AudioSource(path).key for path in columns["wav.scp"]]
+        write_encodings(folder / "enc" / part, {key: random.normal(size=(12 + n, WIDTH)) for n, key in enumerate(keys)})
+    foundation = {
+        "speech_encoder": "espnet_ctc",
+        "speech_encoder_conf": {"model": "not/needed"},
+        "length_reduction": "ctc_blank",
+        "length_reduction_conf": {},
+        "llm": "hf_seq2seq",
+        "llm_conf": {"model": str(tiny_t5), "dtype": "float32"},
+        "prompt_conf": {"speech_end": "<sp>", "end": "<eos>"},
+    }
+    (folder / "foundation.yaml").write_text(yaml.safe_dump(foundation), encoding="utf-8")
+    (folder / "train.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    for part in ("train", "dev"):
+        options = ["--data_dir", folder / "data" / part, "--encodings_dir", folder / "enc" / part]
+        options += ["--foundation", folder / "foundation.yaml", "--output_dir", folder / "stats" / part]
+        assert stats.main([str(option) for option in options]) == 0
+    return folder
+
+
+def train(work, output_dir, *options, train_shape=None):
+    arguments = ["--config", work / "train.yaml", "--foundation", work / "foundation.yaml", "--resume", "true"]
+    for kind, part in (("train", "train"), ("valid", "dev")):
+        data = f"{work / 'data' / part}::{work / 'enc' / part},speech,slm_rows"
+        arguments += [f"--{kind}_data_path_and_name_and_type", data]
+        shape = work / "stats" / part / "speech_shape"
+        arguments += [f"--{kind}_shape_file", train_shape if train_shape and kind == "train" else shape]
+    SLMTask.main(cmd=[str(argument) for argument in (*arguments, "--output_dir", output_dir, *options)])
+
+
+@pytest.fixture(scope="module")
+def trained(work):
+    """exp directory of an uninterrupted training, averaged."""
+    output_dir = work / "exp"
+    train(work, output_dir)
+    average.main(["--exp_dir", str(output_dir)])
+    return output_dir
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_checkpoints_hold_the_adapter_only(trained):
+    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=False)
+    names = set(checkpoint["model"])
+    assert names and all(name.startswith("adapter.") or name == "training_forwards" for name in names)
+    assert checkpoint["model"]["training_forwards"] == 8
+    moments = checkpoint["optimizers"][0]["state"]
+    assert len(moments) == len(names) - 1, "the optimizer knows the adapter's parameters and no other"
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["input_size"] == WIDTH and config["scheduler_conf"]["total_steps"] == 8
+    assert config["llm_identity"]["kind"] == "hf_seq2seq" and config["encoding_fingerprint"]
+
+
+def test_the_average_is_the_mean_of_the_epochs(trained):
+    epochs = [weights(trained / f"{n}epoch.pth") for n in (1, 2)]
+    model = load_model(trained)
+    for name, value in model.adapter.state_dict().items():
+        mean = (epochs[0][f"adapter.{name}"] + epochs[1][f"adapter.{name}"]) / 2
+        torch.testing.assert_close(value, mean)
+
+
+def test_the_llm_is_bit_identical_after_training(trained, tiny_t5):
+    fresh = build_llm("hf_seq2seq", {"model": str(tiny_t5), "dtype": "float32"}).state_dict()
+    loaded = load_model(trained).llm.state_dict()
+    assert fresh.keys() == loaded.keys() and all(torch.equal(fresh[key], loaded[key]) for key in fresh)
+
+
+def test_killed_while_saving_and_resumed_gives_the_same_weights(work, trained, tmp_path):
+    expected = weights(trained / "2epoch.pth")
+    train(work, tmp_path)
+    whole = (tmp_path / "checkpoint.pth").read_bytes()
+    (tmp_path / "checkpoint.pth").write_bytes(whole[: len(whole) // 3])
+    (tmp_path / "2epoch.pth").unlink()
+    train(work, tmp_path)
+    resumed = weights(tmp_path / "2epoch.pth")
+    assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+    (tmp_path / "2epoch.pth").write_bytes(b"cut")
+    train(work, tmp_path)
+    assert weights(tmp_path / "2epoch.pth").keys() == expected.keys(), "a cut epoch file is written again"
+
+
+def test_start_up_says_what_is_joined_and_how_much_is_trained(work, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(work, tmp_path, "--dry_run", "true")
+    said = caplog.text
+    for part in ("speech encoder:", "language model:", "trainable share", "adapter body", "kept frames/s"):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_epohc": 3}, "max_epohc.*did you mean max_epoch"),
+        ({"adapter_conf": {"sise": 3}}, "adapter_conf has unknown key.*sise"),
+        ({"model_conf": {"ctc_wieght": 3}}, "model_conf has unknown key.*ctc_wieght"),
+        ({"prompt_conf": {"ordre": []}}, "prompt_conf.*ordre"),
+        ({"optim_conf": {"learning_rate": 1}}, "optim_conf.*learning_rate"),
+        ({"scheduler_conf": {"maximum_lr": 1}}, "scheduler_conf has unknown key.*maximum_lr.*max_lr"),
+        ({"input_size": 5}, "input_size is 5 but frames"),
+        ({"best_model_criterion": [["valid", "loss", "min"], ["train", "loss", "min"]]}, "one best_model_criterion"),
+        ({"use_adapter": True}, "use_adapter"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(work, tmp_path, change, message):
+    config = {**copy.deepcopy(CONFIG), **change}
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(UserError, match=message) as caught:
+        train(work, tmp_path / "exp", "--config", tmp_path / "train.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_option_is_one_line(work, tmp_path):
+    with pytest.raises(UserError, match="--max_epock.*did you mean max_epoch"):
+        train(work, tmp_path, "--max_epock", "3")
+
+
+def test_going_on_with_other_settings_or_foundations_is_refused(work, trained, tmp_path):
+    (tmp_path / "checkpoint.pth").write_bytes((trained / "checkpoint.pth").read_bytes())
+    with pytest.raises(UserError, match="other settings.*another --output_dir"):
+        train(work, tmp_path, "--adapter_conf", "layers=2")
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    config["llm_identity"]["weights_sha256"] = "of another"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="another llm_identity.*of another before"):
+        train(work, tmp_path)
+
+
+def test_shape_files_of_other_data_are_refused(work, tmp_path):
+    (tmp_path / "speech_shape").write_text("stranger 5,12\n", encoding="utf-8")
+    with pytest.raises(UserError, match="1 utterance.*stranger.*stages 2 and 3"):
+        train(work, tmp_path / "exp", train_shape=tmp_path / "speech_shape")

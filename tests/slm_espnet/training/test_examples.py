@@ -1,0 +1,137 @@
+"""Rows → examples → batches, statistics, and what is left out of training."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from slm_espnet.bin.stats import select_tasks
+from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.errors import UserError
+from slm_espnet.llm.base import AbsTokenizer
+from slm_espnet.prompt import PromptTemplate
+from slm_espnet.training.collate import collate
+from slm_espnet.training.data_path import split_path
+from slm_espnet.training.preprocessor import SLMPreprocessor
+from slm_espnet.training.stats import Limits, collect_statistics
+
+
+class Words(AbsTokenizer):
+    """One token for each word: its length + 10."""
+
+    eos_id, pad_id, bos_id = 1, 0, None
+
+    def encode(self, text):
+        return [10 + len(word) for word in text.split()]
+
+    def decode(self, ids):
+        raise NotImplementedError
+
+    def special_id(self, piece):
+        return {"<sp>": 2}[piece]
+
+    def chat_parts(self, user_placeholder, system=None):
+        raise ValueError
+
+
+class Index:
+    """Stands for the encodings of five recordings; r4 is missing."""
+
+    dim = 3
+    kept = {"r0": 4, "r1": 6, "r2": 0, "r3": 50}
+
+    def __init__(self):
+        self.frames = {source(name).key: n for name, n in self.kept.items()}
+
+    def __contains__(self, key):
+        return key in self.frames
+
+    def lengths(self, keys):
+        return np.array([self.frames[key] for key in keys])
+
+    def seconds_of(self, keys):
+        return self.lengths(keys) / 10
+
+
+def source(name):
+    return AudioSource(f"{name}.wav")
+
+
+def row(utt_id, recording, text, task="asr", **more):
+    return Row(utt_id, source(recording), text, prompt="say it", task=task, language="en", speaker="s", **more)
+
+
+@pytest.fixture
+def preprocessor():
+    return SLMPreprocessor(PromptTemplate(speech_end="<sp>", end="<eos>"), Words())
+
+
+class Encoded:
+    def __init__(self, frames, seconds):
+        self.frames, self.seconds = frames, seconds
+
+
+def test_an_example_has_prompt_target_with_eos_and_the_words_spoken_for_ctc(preprocessor):
+    frames = np.ones((4, 3), dtype=np.float16)
+    example = preprocessor("u", {"speech": (row("u", "r0", "hello you", context=("bob",)), Encoded(frames, 0.4))})
+    assert example["speech"].dtype == np.float32 and example["speech"].shape == (4, 3)
+    assert example["prefix"].tolist() == []
+    assert example["suffix"].tolist() == [2, 18, 18, 13, 13, 12, 1]  # <sp> possible phrases: bob, say it </s>
+    assert example["target"].tolist() == [15, 13, 1]
+    assert example["ctc_target"].tolist() == [15, 13]
+    translated = row("v", "r0", "hola", task="ast", transcript="hi there")
+    assert preprocessor("v", {"speech": (translated, Encoded(frames, 0.4))})["ctc_target"].tolist() == [12, 15]
+    unknown = preprocessor("w", {"speech": (row("w", "r0", "hola", task="ast"), Encoded(frames, 0.4))})
+    assert unknown["ctc_target"].size == 0, "a translation is not what was said"
+
+
+def test_a_batch_is_padded_and_may_have_empty_prefixes(preprocessor):
+    texts = {2: "a", 5: "one two three"}
+    rows = [(row(f"u{n}", "r0", text), Encoded(np.full((n, 3), n), n / 10)) for n, text in texts.items()]
+    utt_ids, batch = collate([(r.utt_id, preprocessor(r.utt_id, {"speech": (r, e)})) for r, e in rows])
+    assert utt_ids == ["u2", "u5"]
+    assert batch["speech"].shape == (2, 5, 3) and batch["speech_lengths"].tolist() == [2, 5]
+    assert not batch["speech"][0, 2:].any() and batch["speech"][1].eq(5).all()
+    assert batch["prefix"].shape == (2, 0) and batch["prefix"].dtype == torch.int64
+    assert batch["target"].tolist() == [[11, 1, 0, 0], [13, 13, 15, 1]]
+    torch.testing.assert_close(batch["seconds"], torch.tensor([0.2, 0.5]))
+
+
+def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
+    rows = [
+        row("a", "r0", "one two"),
+        row("b", "r1", "x"),
+        row("b2", "r1", "hola", task="ast"),
+        row("c", "r2", "too short"),
+        row("d", "r3", "too long"),
+        row("e", "r4", "not encoded"),
+        row("f", "r0", " "),
+        row("g", "r0", "much too many words"),
+    ]
+    statistics = collect_statistics(rows, Index(), preprocessor, Limits(max_frames=49, max_target_tokens=4), tmp_path)
+    assert (tmp_path / "speech_shape").read_text() == "a 4,3\nb 6,3\nb2 6,3\n"
+    assert (tmp_path / "target_shape").read_text() == "a 3\nb 2\nb2 2\n"
+    reasons = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
+    assert reasons.keys() == set("cdefg")
+    assert reasons["e"] == "no encoding" and reasons["f"] == "empty target" and "target tokens" in reasons["g"]
+    assert statistics.kept + sum(statistics.left_out.values()) == statistics.rows == 8
+    assert statistics.by_task == {"asr": 2, "ast": 1} and statistics.transcripts == 2
+    assert statistics.frames_per_second == 10.0, "a recording with two rows counts once"
+    assert json.loads((tmp_path / "summary.json").read_text())["kept"] == 3
+    assert statistics.failed_share == pytest.approx(5 / 8)
+
+
+def test_tasks_are_chosen_by_name():
+    rows = [row("a", "r0", "x"), row("b", "r0", "y", task="ast")]
+    assert [r.utt_id for r in select_tasks(rows, "ast", "data")] == ["b"]
+    assert len(select_tasks(rows, "asr, ast", "data")) == len(select_tasks(rows, "", "data")) == 2
+    with pytest.raises(UserError, match="qa; it has asr, ast"):
+        select_tasks(rows, "qa", "data")
+
+
+def test_a_path_names_data_and_encodings():
+    assert [str(path) for path in split_path("data/train::dump/x")] == ["data/train", "dump/x"]
+    for wrong in ("data/train", "::dump/x", "data/train::"):
+        with pytest.raises(UserError, match="<data_dir>::<encodings_dir>"):
+            split_path(wrong)

@@ -1,0 +1,40 @@
+"""Advice on a plateau, and checkpoints that were cut while they were written."""
+
+import pytest
+import torch
+
+from slm_espnet.errors import UserError
+from slm_espnet.training.diagnostics import ListeningMonitor
+from slm_espnet.training.trainer import CHECKPOINT, PREVIOUS, restore_checkpoint
+
+DEAF = {"loss_ce": 2.0, "loss_ce_shuffled": 2.01, "loss_ce_empty": 2.1, "norm_ratio": 0.5}
+
+
+def test_advice_comes_after_a_plateau_of_a_deaf_model_only():
+    monitor = ListeningMonitor(patience=2)
+    assert monitor.update({"loss": 2.0, **DEAF}) is None
+    assert monitor.update({"loss": 2.0, **DEAF}) is None
+    advice = monitor.update({"loss": 2.1, **DEAF})
+    assert "not listening" in advice and "2.010" in advice and "ctc_weight" in advice
+    assert monitor.update({"loss": 2.1, **DEAF}) is None, "said once for a plateau, not every epoch"
+    listening = ListeningMonitor(patience=1)
+    listening.update({"loss": 1.0})
+    assert listening.update({"loss": 1.0, "loss_ce": 1.0, "loss_ce_shuffled": 5.0}) is None
+    improving = ListeningMonitor(patience=1)
+    assert not any(improving.update({"loss": 3.0 - n, **DEAF}) for n in range(3))
+
+
+def test_a_cut_checkpoint_gives_way_to_the_one_before(tmp_path):
+    torch.save({"epoch": 1}, tmp_path / PREVIOUS)
+    torch.save({"epoch": 2}, tmp_path / CHECKPOINT)
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    restore_checkpoint(tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True) == {"epoch": 2}
+    (tmp_path / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
+    restore_checkpoint(tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True) == {"epoch": 1}
+    (tmp_path / CHECKPOINT).write_bytes(whole[:10])
+    with pytest.raises(UserError, match="remove it"):
+        restore_checkpoint(tmp_path)
+    (tmp_path / CHECKPOINT).unlink()
+    restore_checkpoint(tmp_path)  # a fresh directory is nothing to complain about
