@@ -105,13 +105,13 @@ def load_model(
     return model.to(device).eval()
 
 
-def check_llm(expected: dict[str, str], found: dict[str, str], adapter_path: Path) -> None:
-    """Refuse an LLM that is not the one the adapter was trained for, naming both."""
+def check_llm(expected: dict[str, str], found: dict[str, str], path: Path) -> None:
+    """Refuse an LLM that is not the one that something was trained for, naming both."""
     different = [key for key in LLM_KEYS if expected.get(key) != found.get(key)]
     if different:
         sides = "; ".join(f"{key}: {expected.get(key)} in training, {found.get(key)} now" for key in different)
         raise UserError(
-            f"{adapter_path} belongs to the LLM {expected.get('model')}, not to {found.get('model')} ({sides}); "
+            f"{path} belongs to the LLM {expected.get('model')}, not to {found.get('model')} ({sides}); "
             "use the LLM it was trained with, or train an adapter for this one"
         )
 

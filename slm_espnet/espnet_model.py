@@ -176,9 +176,7 @@ class ESPnetSLMModel(AbsESPnetModel):
         return torch.autocast(device.type, self.autocast_dtype)
 
     @staticmethod
-    def _ctc(
-        log_probs: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor | None:
+    def _ctc(log_probs: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Mean over the LLM tokens of those utterances that have a transcript; None when none has.
 
         CTC sums over all alignments (Graves et al. 2006); labels are LLM ids + 1, after the blank at 0. Transcripts
@@ -203,9 +201,7 @@ class ESPnetSLMModel(AbsESPnetModel):
         self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Is it listening? The loss with another utterance's speech and with silence, and how large embeddings are."""
-        silent = self.adapter(
-            torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table()
-        )
+        silent = self.adapter(torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table())
         stats = {"loss_ce_empty": self._cross_entropy(silent.embeddings, silent.lengths, batch)[0]}
         if len(lengths) > 1:
             stats["loss_ce_shuffled"] = self._cross_entropy(speech.roll(1, 0), lengths.roll(1, 0), batch)[0]

@@ -45,7 +45,9 @@ def load_foundation(path: str | Path) -> Foundation:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; --foundation takes a file such as conf/foundation/mini.yaml") from None
+        raise UserError(
+            f"{path}: {error.strerror}; --foundation takes a file such as conf/foundation/mini.yaml"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

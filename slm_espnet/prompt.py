@@ -29,7 +29,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """How a prompt is laid out. Strings are tokenized each by itself, so that a part's ids never depend on its neighbours."""
+    """How a prompt is laid out. Every string is tokenized by itself: its ids never depend on its neighbours."""
 
     order: tuple[str, ...] = PARTS  # a permutation of speech, context, instruction
     speech_begin: str = ""  # text or one special piece right before the speech

@@ -22,7 +22,8 @@ from espnet2.utils.types import int_or_none, str_or_none
 
 from slm_espnet.adapter.base import AbsAdapterBody, AbsAdapterOutput
 from slm_espnet.adapter.build import BODIES, OUTPUTS, REDUCTIONS
-from slm_espnet.checkpoint import LLM_KEYS
+from slm_espnet.checkpoint import check_llm
+from slm_espnet.encodings.fingerprint import check_fingerprint
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
@@ -96,7 +97,7 @@ class SLMTask(AbsTask):
         group.add_argument("--input_size", type=int_or_none, help="Width of an encoding; read from the encodings")
         group.add_argument("--encoding_fingerprint", action=NestedDictAction, help="Read from the encodings")
         group.add_argument("--llm_identity", action=NestedDictAction, help="Written into config.yaml by training")
-        group.add_argument("--num_threads", type=int_or_none, help="CPU threads of one process; PyTorch's choice if none")
+        group.add_argument("--num_threads", type=int_or_none, help="CPU threads; PyTorch's choice if none")
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
         parser.set_defaults(**DEFAULTS)
@@ -135,7 +136,8 @@ class SLMTask(AbsTask):
         args.llm_identity = dict(model.llm.identity())
         if args.resume and not args.collect_stats:
             cls._check_resumed(args)
-        logging.info("speech encoder: %s", describe_identity(args.encoding_fingerprint or {}))
+        for side in ("encoder", "reduction"):
+            logging.info("speech %s: %s", side, describe_identity(args.encoding_fingerprint.get(side) or {}))
         logging.info("language model: %s", describe_identity(args.llm_identity))
         logging.info("parameters:\n%s", describe_model(model))
         if directories:
@@ -166,13 +168,10 @@ class SLMTask(AbsTask):
         if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
             return
         before = yaml.safe_load((output_dir / "config.yaml").read_text(encoding="utf-8")) or {}
-        for key in ("encoding_fingerprint", "llm_identity"):
-            old, new = before.get(key) or {}, vars(args)[key] or {}
-            names = LLM_KEYS if key == "llm_identity" else {*old, *new}
-            different = [name for name in names if old.get(name) != new.get(name)]
-            if different:
-                sides = "; ".join(f"{name}: {old.get(name)} before, {new.get(name)} now" for name in sorted(different))
-                raise UserError(f"{output_dir} was trained with another {key} ({sides}); choose another --output_dir")
+        cure = "give another --output_dir, or the foundations it was trained with"
+        if before.get("encoding_fingerprint") is not None:
+            check_fingerprint(before["encoding_fingerprint"], args.encoding_fingerprint, output_dir, cure)
+        check_llm(before.get("llm_identity") or args.llm_identity, args.llm_identity, output_dir)
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:

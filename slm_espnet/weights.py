@@ -1,7 +1,7 @@
 """What the weights of a model are, told by their hash: the name of a model can stand for others, its hash cannot.
 
-Hashes of large files are remembered in `$XDG_CACHE_HOME/slm_espnet/sha256.json` by path, size and time of change, so that
-every job of a stage does not read gigabytes again. Nothing here imports torch.
+Hashes of large files are remembered in `$XDG_CACHE_HOME/slm_espnet/sha256.json` by path, size and time of change, so
+that every job of a stage does not read gigabytes again. Nothing here imports torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """After stage 4: write adapter.safetensors from the weights that training averaged.
 
-    python -m slm_espnet.bin.average --exp_dir exp/slm_mini [--inference_model valid.loss.ave.pth]
+python -m slm_espnet.bin.average --exp_dir exp/slm_mini [--inference_model valid.loss.ave.pth]
 """
 
 from __future__ import annotations

@@ -44,4 +44,4 @@ class AbsTrainedReduction(torch.nn.Module):
 
     @abstractmethod
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reduce frames (B, T, D), lengths (B,) to (B, T', D') and lengths (B,); padding never leaks into the result."""
+        """Reduce frames (B, T, D), lengths (B,) to (B, T', D') and lengths (B,); padding never leaks in."""

@@ -1,4 +1,4 @@
-"""The CTC blank filter: drop frames that the encoder is sure to be blank (arXiv 2310.00230, section 2)."""
+"""The CTC blank filter: drop frames that the encoder is sure to be blank (cf. arXiv 2306.07944)."""
 
 from __future__ import annotations
 

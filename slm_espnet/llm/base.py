@@ -29,11 +29,11 @@ class AbsTokenizer:
 
     @abstractmethod
     def special_id(self, piece: str) -> int:
-        """Id of one whole piece such as `<sp>`; ValueError if the vocabulary lacks it."""
+        """Id of one whole piece such as `<sp>`; UserError if the vocabulary lacks it."""
 
     @abstractmethod
     def chat_parts(self, user_placeholder: str, system: str | None = None) -> tuple[list[int], list[int]]:
-        """Ids before and after `user_placeholder` in the model's chat template; ValueError if it has none."""
+        """Ids before and after `user_placeholder` in the model's chat template; UserError if it has none."""
 
 
 class DecodingState:

@@ -34,7 +34,7 @@ class CausalState(DecodingState):
 
 
 def pad_left(inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded (B, S, E), lengths (B,) → the same with the padding on the left, and positions (B, S), < 0 in padding.
+    """Right-padded (B, S, E), lengths (B,) → the same padded on the left, and positions (B, S), below 0 in padding.
 
     On the left, because then all rows end together and windowed attention counts distances rightly.
     """

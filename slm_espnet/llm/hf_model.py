@@ -81,10 +81,10 @@ def load_weights(model_class: Any, source: ModelSource, dtype: torch.dtype) -> t
         )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"the weights of {source.name} cannot be loaded: {reason}; copy or download it again") from error
+        raise UserError(f"the weights of {source.name} cannot be loaded: {reason}; get them again") from error
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise UserError(f"the weights of {source.name} lack {len(missing)} tensor(s), {missing[0]} for one; get it again")
+        raise UserError(f"the weights of {source.name} lack {len(missing)} tensor(s) ({missing[0]}, …); get them again")
     return model
 
 

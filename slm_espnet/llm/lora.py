@@ -18,7 +18,7 @@ class LoraOptions:
     r: int = 8  # rank
     alpha: float = 16.0  # updates are scaled by alpha / r
     dropout: float = 0.0  # on the input of the updates, in training
-    target_modules: tuple[str, ...] | None = None  # ends of the names of linear layers; None: peft's choice by model type
+    target_modules: tuple[str, ...] | None = None  # ends of linear layers' names; None: peft's choice by model type
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LoraOptions:
@@ -32,7 +32,8 @@ class LoraOptions:
             raise UserError(f"llm_conf: lora: target_modules must be a list of names, not {targets!r}")
         options = cls(**{**values, "target_modules": None if targets is None else tuple(targets)})
         if options.r < 1 or not 0 <= options.dropout < 1:
-            raise UserError(f"llm_conf: lora: r must be at least 1 and dropout in [0, 1), not {options.r}, {options.dropout}")
+            given = f"{options.r} and {options.dropout}"
+            raise UserError(f"llm_conf: lora: r must be at least 1 and dropout at least 0 and below 1, not {given}")
         return options
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slm_espnet.errors import UserError
+from slm_espnet.weights import weights_sha256
 
 T5_FAMILY = ("t5", "mt5", "umt5")  # model types of encoder-decoders that are known here
 TOKENIZER_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
@@ -35,18 +34,8 @@ class ModelSource:
         return files
 
     def weights_sha256(self) -> str:
-        """One hash of all weight files, 64 hexadecimal digits; read once per process."""
-        return _sha256(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in self.weight_files()))
-
-
-@functools.lru_cache(maxsize=16)
-def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
-    digests = []
-    for path, _size, _time in files:
-        with open(path, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    # one file is its own hash, as sha256sum prints it
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        """One hash of all weight files, 64 hexadecimal digits."""
+        return weights_sha256(self.weight_files())
 
 
 def find_model(name: str, revision: str | None = None, weights: bool = True) -> ModelSource:
@@ -63,7 +52,7 @@ def find_model(name: str, revision: str | None = None, weights: bool = True) -> 
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"{path} has no config.json: it is not a Hugging Face model; give the directory that has one")
+            raise UserError(f"{path} has no config.json, so it is no Hugging Face model; give a directory that has")
         return ModelSource(name, "", path)
     if path.is_absolute() or name.startswith(".") or name.count("/") > 1 or path.exists():
         raise UserError(f"language model {name} is not a directory; correct llm_conf: model, or build the model first")

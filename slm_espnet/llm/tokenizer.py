@@ -41,28 +41,29 @@ class HFTokenizer(AbsTokenizer):
         return text.strip()
 
     def special_id(self, piece: str) -> int:
-        """Id of one whole piece such as `<sp>`; ValueError if the vocabulary lacks it."""
+        """Id of one whole piece such as `<sp>`; UserError if the vocabulary lacks it."""
         vocabulary = self.tokenizer.get_vocab()
         if piece not in vocabulary:
-            raise ValueError(f"the tokenizer of {self._name} has no piece {piece!r}; write plain text instead")
+            raise UserError(f"prompt_conf: the tokenizer of {self._name} has no piece {piece!r}; write plain text")
         return vocabulary[piece]
 
     def chat_parts(self, user_placeholder: str, system: str | None = None) -> tuple[list[int], list[int]]:
         """Ids before and after `user_placeholder` in the model's chat template.
 
         Raises:
-            ValueError: there is no template, it refuses a system message, or it does not keep the message whole.
+            UserError: there is no template, it refuses a system message, or it does not keep the message whole.
         """
         if self.tokenizer.chat_template is None:
-            raise ValueError(f"the tokenizer of {self._name} has no chat template; set chat: false")
+            raise UserError(f"prompt_conf: the tokenizer of {self._name} has no chat template; set chat: false")
         messages = [{"role": "user", "content": user_placeholder}]
         if system:
             messages.insert(0, {"role": "system", "content": system})
         try:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
-            raise ValueError(f"the chat template of {self._name} refuses these messages: {error}") from error
+            raise UserError(f"prompt_conf: the chat template of {self._name} refuses: {error}") from error
         parts = text.split(user_placeholder)
         if len(parts) != 2:
-            raise ValueError(f"the chat template of {self._name} has the user's message {len(parts) - 1} times, not once")
+            count = len(parts) - 1
+            raise UserError(f"prompt_conf: the chat template of {self._name} shows the user's message {count} times")
         return self.encode(parts[0]), self.encode(parts[1])

@@ -26,10 +26,15 @@ class AbsSpeechEncoder(torch.nn.Module):
     frame_shift: float  # seconds from one frame to the next
     blank_id: int | None  # CTC blank, None without CTC
     vocabulary: tuple[str, ...] | None  # the V CTC tokens, None without CTC
+    min_samples: int  # fewest samples that give a frame
 
     @abstractmethod
     def forward(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
-        """Encode waveforms: speech (B, N) float32 in [-1, 1] zero-padded, speech_lengths (B,) in samples."""
+        """Encode waveforms: speech (B, N) float32 in [-1, 1] zero-padded, speech_lengths (B,) in samples.
+
+        Raises:
+            ValueError: an utterance is shorter than `min_samples`.
+        """
 
     @abstractmethod
     def ctc_text(self, token_ids: Sequence[int]) -> str:
@@ -37,7 +42,7 @@ class AbsSpeechEncoder(torch.nn.Module):
 
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """What distinguishes this encoder: kind, model, revision, weights_sha256, dtype, sampling_rate (all strings)."""
+        """What distinguishes this encoder, all strings: kind, model, revision, weights_sha256, dtype, sampling_rate."""
 
     def train(self, mode: bool = True) -> AbsSpeechEncoder:
         """Stay in eval mode whatever is asked: a frozen model's dropout must never come back."""

@@ -77,7 +77,8 @@ def apply_encodings(config: dict[str, Any], directories: Sequence[Path]) -> None
     """Fill input_size and encoding_fingerprint from the encodings, in place; all directories must agree with them."""
     for directory in directories:
         reader = EncodingReader(directory, expected_fingerprint=config.get("encoding_fingerprint"))
-        config["encoding_fingerprint"] = reader.fingerprint
+        if config.get("encoding_fingerprint") is None:
+            config["encoding_fingerprint"] = reader.fingerprint
         if config.get("input_size") is None:
             config["input_size"] = reader.dim
         if config["input_size"] != reader.dim:

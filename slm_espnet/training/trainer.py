@@ -54,7 +54,7 @@ class SLMTrainer(Trainer):
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
-                f"{checkpoint} is of a training with other settings ({reason}); choose another --output_dir or remove it"
+                f"{checkpoint} was trained with other settings ({reason}); give another --output_dir or remove it"
             ) from error
         saved = Path(checkpoint).parent / f"{reporter.get_epoch()}epoch.pth"
         if not zipfile.is_zipfile(saved):

@@ -146,8 +146,10 @@ def test_download_unpacks_once_and_says_what_to_do_without_network(local, tmp_pa
     archive = tmp_path / "published" / "an4.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(tmp_path / "published" / "an4", "an4")
+        tar.add(tmp_path / "published" / "an4" / "etc" / "an4_test.fileids", "../escaped")
     missing = (tmp_path / "nowhere.tar.gz").as_uri()
     assert module.download(tmp_path / "d", (missing, archive.as_uri())) == tmp_path / "d" / "an4"
+    assert not (tmp_path / "escaped").exists()
     archive.unlink()
     assert module.download(tmp_path / "d", (missing,)) == tmp_path / "d" / "an4"
     with pytest.raises(UserError, match=r"could not be fetched .*AN4=/path/to/an4 in db.sh"):

@@ -46,8 +46,10 @@ def make_batch(rows=(0, 1, 2), transcripts=(True, False, True)):
     return batch
 
 
-def test_loss_is_a_mean_over_tokens_however_the_data_is_cut_into_batches(llm):
-    model = make_model(llm, ctc_weight=0.0, diagnostic_batches=0).eval()
+@pytest.mark.parametrize("kind", ["hf_seq2seq", "hf_causal"])
+def test_loss_is_a_mean_over_tokens_however_the_data_is_cut_into_batches(kind, request):
+    folder = request.getfixturevalue({"hf_seq2seq": "tiny_t5", "hf_causal": "tiny_llama"}[kind])
+    model = make_model(build_llm(kind, {"model": str(folder)}), ctc_weight=0.0, diagnostic_batches=0).eval()
     loss, stats, weight = model(**make_batch())
     assert weight.item() == 14
     parts = [model(**make_batch((row,))) for row in range(3)]
@@ -120,6 +122,21 @@ def test_the_llm_keeps_its_dtype(tiny_t5):
     loss, *_ = model.train()(**make_batch())
     loss.backward()
     assert loss.isfinite() and model.adapter.output.logits.weight.grad.isfinite().all()
+
+
+def test_lora_is_trained_and_saved_and_nothing_else_of_the_llm(tiny_t5):
+    llm = build_llm("hf_seq2seq", {"model": str(tiny_t5), "lora": {"r": 2, "target_modules": ["q", "v"]}})
+    model = make_model(llm).train()
+    keys = [key for key in model.state_dict() if key.startswith("llm.")]
+    assert keys and all("lora_" in key for key in keys)
+    model(**make_batch())[0].backward()
+    with_gradient = {f"llm.{name}" for name, p in llm.named_parameters() if p.grad is not None}
+    assert with_gradient == set(keys)
+    changed = {key: value + 1 for key, value in model.state_dict().items()}
+    model.load_state_dict(changed)
+    assert all(torch.equal(model.state_dict()[key], changed[key]) for key in keys)
+    with pytest.raises(RuntimeError, match="missing keys"):
+        model.load_state_dict({key: value for key, value in changed.items() if key not in keys[:1]})
 
 
 def test_loading_is_strict_on_what_is_trained_and_deaf_to_the_llm(llm):

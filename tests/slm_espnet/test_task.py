@@ -11,6 +11,12 @@ import yaml
 from slm_espnet.bin import average, stats
 from slm_espnet.checkpoint import load_model
 from slm_espnet.data.datadir import AudioSource
+from slm_espnet.encodings.fingerprint import write_fingerprint
+from slm_espnet.encodings.job import JobOptions, mark_done
+from slm_espnet.encodings.layout import Encoding, job_left_out_path
+from slm_espnet.encodings.merge import merge
+from slm_espnet.encodings.plan import Recording
+from slm_espnet.encodings.writer import EncodingWriter
 from slm_espnet.errors import UserError
 from slm_espnet.llm.build import build_llm
 from slm_espnet.task import SLMTask
@@ -32,8 +38,29 @@ CONFIG = {
 }
 
 
-def write_encodings(directory, frames):
-    raise NotImplementedError
+def write_encodings(directory, frames, weights="abc"):
+    """A complete set of encodings, as one job of stage 2 leaves it."""
+    directory.mkdir(parents=True)
+    fingerprint = {
+        "format": 1,
+        "encoder": {"kind": "made up", "weights_sha256": weights},
+        "reduction": {"name": "none"},
+        "storage_dtype": "float32",
+        "dim": WIDTH,
+        "frame_shift": 0.04,
+        "blank_id": None,
+        "posterior_top_k": 0,
+        "vocabulary": None,
+    }
+    write_fingerprint(directory, fingerprint)
+    with EncodingWriter(directory, 1, fingerprint) as writer:
+        for key, array in frames.items():
+            positions, none = np.arange(len(array)), np.zeros((len(array), 0))
+            writer.write({key: Encoding(array, positions, len(array), 0.04 * len(array), "", none, none)})
+    recordings = [Recording(key, AudioSource(key), None) for key in sorted(frames)]
+    job_left_out_path(directory, 1).touch()
+    mark_done(directory, fingerprint, recordings, {}, JobOptions(job=1, num_jobs=1))
+    merge(recordings, directory, 1, {})
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +101,11 @@ def work(tmp_path_factory, tiny_t5):
     return folder
 
 
-def train(work, output_dir, *options, train_shape=None):
+def train(work, output_dir, *options, train_shape=None, valid_encodings=None):
     arguments = ["--config", work / "train.yaml", "--foundation", work / "foundation.yaml", "--resume", "true"]
     for kind, part in (("train", "train"), ("valid", "dev")):
-        data = f"{work / 'data' / part}::{work / 'enc' / part},speech,slm_rows"
+        encodings = valid_encodings if valid_encodings and kind == "valid" else work / "enc" / part
+        data = f"{work / 'data' / part}::{encodings},speech,slm_rows"
         arguments += [f"--{kind}_data_path_and_name_and_type", data]
         shape = work / "stats" / part / "speech_shape"
         arguments += [f"--{kind}_shape_file", train_shape if train_shape and kind == "train" else shape]
@@ -179,8 +207,14 @@ def test_going_on_with_other_settings_or_foundations_is_refused(work, trained, t
     config = yaml.safe_load((trained / "config.yaml").read_text())
     config["llm_identity"]["weights_sha256"] = "of another"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(UserError, match="another llm_identity.*of another before"):
+    with pytest.raises(UserError, match="belongs to the LLM.*of another in training"):
         train(work, tmp_path)
+
+
+def test_encodings_of_two_encoders_do_not_mix(work, tmp_path):
+    write_encodings(tmp_path / "enc", {AudioSource("dev0.wav").key: np.zeros((3, WIDTH))}, weights="def")
+    with pytest.raises(UserError, match="weights_sha256: expected abc, found def"):
+        train(work, tmp_path / "exp", valid_encodings=tmp_path / "enc")
 
 
 def test_shape_files_of_other_data_are_refused(work, tmp_path):

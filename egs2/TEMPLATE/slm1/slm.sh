@@ -131,20 +131,38 @@ array() {
     "$@" --num_jobs "${jobs}" --merge true
 }
 
+if [ -n "${download_model}" ]; then
+    if [ -d "${download_model}" ]; then
+        model_dir=${download_model}
+    else
+        model_dir=$(${python} -c 'import sys
+from huggingface_hub import snapshot_download
+name, _, revision = sys.argv[1].partition("@")
+print(snapshot_download(name, revision=revision or None))' "${download_model}") ||
+            fail "--download_model: ${download_model} is no directory here and could not be had from the Hub"
+    fi
+    [ -f "${model_dir}/adapter.safetensors" ] || fail "${model_dir} holds no adapter.safetensors (--download_model)"
+fi
+
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
-    settings="$(digest local/data.sh) ${local_data_opts}"
+    settings="$(find -L local -maxdepth 1 -type f -exec sha1sum {} + | sort | digest) ${local_data_opts}"
     if is_done "${datadir}/.prepared" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
+        rm -f "${datadir}/.checked"
         # shellcheck disable=SC2086  # several options
         local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         mkdir -p "${datadir}"
         mark_done "${datadir}/.prepared" "${settings}"
     fi
-    # shellcheck disable=SC2046,SC2086  # one path for each set; names of sets have no blanks
-    ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
-        $(paths "${datadir}" ${sets})
+    settings+=" ${sets} ${audio_check} ${max_failed}"
+    if ! is_done "${datadir}/.checked" "${settings}"; then
+        # shellcheck disable=SC2046,SC2086  # one path for each set; names of sets have no blanks
+        ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
+            $(paths "${datadir}" ${sets})
+        mark_done "${datadir}/.checked" "${settings}"
+    fi
     end 1
 fi
 
@@ -210,19 +228,6 @@ if begin 4 "training of the adapter"; then
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
     end 4
-fi
-
-if [ -n "${download_model}" ]; then
-    if [ -d "${download_model}" ]; then
-        model_dir=${download_model}
-    else
-        model_dir=$(${python} -c 'import sys
-from huggingface_hub import snapshot_download
-name, _, revision = sys.argv[1].partition("@")
-print(snapshot_download(name, revision=revision or None))' "${download_model}") ||
-            fail "--download_model: ${download_model} is no directory here and could not be had from the Hub"
-    fi
-    [ -f "${model_dir}/adapter.safetensors" ] || fail "${model_dir} holds no adapter.safetensors (--download_model)"
 fi
 
 # decode INPUT OUTPUT_DIR OPTIONS: all test sets; INPUT is speech, ctc or transcript.

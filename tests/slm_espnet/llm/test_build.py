@@ -91,9 +91,9 @@ def test_sentencepiece_text_comes_back_exactly(tiny_t5):
     assert tokenizer.encode("") == []
     special = tokenizer.special_id("<sp>")
     assert tokenizer.decode([special, *tokenizer.encode("speech"), 10_000]) == "speech"
-    with pytest.raises(ValueError, match="<nope>"):
+    with pytest.raises(UserError, match="<nope>"):
         tokenizer.special_id("<nope>")
-    with pytest.raises(ValueError, match="no chat template"):
+    with pytest.raises(UserError, match="no chat template"):
         tokenizer.chat_parts("x")
 
 
@@ -115,7 +115,7 @@ def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
     if "chat_template" in settings:
         (directory / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
     tokenizer = build_tokenizer("hf_causal", {"model": str(directory)})
-    with pytest.raises(ValueError, match="no system role"):
+    with pytest.raises(UserError, match="no system role"):
         tokenizer.chat_parts("\u0001", "be brief")
 
 

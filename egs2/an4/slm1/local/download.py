@@ -31,6 +31,16 @@ def fetch(url: str, target: Path) -> None:
     os.replace(temporary, target)
 
 
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack plain files and folders below `folder`; an archive from the network gets no say in anything else.
+
+    (`filter="data"` of tarfile would do, but the first releases of Python 3.11 do not have it.)
+    """
+    with tarfile.open(archive) as tar:
+        safe = [m for m in tar if (m.isfile() or m.isdir()) and not {"..", "/"} & set(Path(m.name).parts)]
+        tar.extractall(folder, members=safe)
+
+
 def corpus_folder(downloads: Path) -> Path | None:
     """The folder that holds etc/an4_train.fileids, None where there is none."""
     found = sorted(downloads.glob("**/etc/an4_train.fileids"))
@@ -53,8 +63,7 @@ def download(downloads: Path, urls: tuple[str, ...] = URLS) -> Path:
         try:
             if not archive.is_file():
                 fetch(url, archive)
-            with tarfile.open(archive) as tar:
-                tar.extractall(downloads, filter="data")
+            unpack(archive, downloads)
         except tarfile.TarError as error:
             archive.unlink(missing_ok=True)
             problems.append(f"{url}: not an archive ({error})")

@@ -1,0 +1,153 @@
+"""Stage 5: decode data directories by a trained adapter, or its two bounds by the frozen LLM alone.
+
+    # one job of four; `--merge true` joins them afterwards (a single job merges by itself)
+    python -m slm_espnet.bin.decode --config conf/decode.yaml --data_dir data/test --model_dir exp/slm_asr \
+        --encodings_dir dump/encodings/mini/test --output_dir exp/slm_asr/decode_greedy/test --job 1 --num_jobs 4
+    # from audio, with the same result
+    python -m slm_espnet.bin.decode --data_dir data/test --foundation conf/foundation/mini.yaml --model_dir exp/slm …
+    # the cascade (CTC hypothesis → LLM) and the bound (true transcript → LLM)
+    python -m slm_espnet.bin.decode --input ctc --foundation conf/foundation/mini.yaml --encodings_dir … …
+    python -m slm_espnet.bin.decode --input transcript --foundation conf/foundation/mini.yaml …
+
+Several data directories may be given, with as many encodings and outputs. Writes hypotheses.jsonl, text, score,
+left_out.tsv and summary.json. A killed job goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from slm_espnet.bin.config_file import add_config_option, parse_with_config, str2bool
+from slm_espnet.decoding.types import DecodingOptions
+from slm_espnet.errors import UserError, run_main
+
+INPUTS = ("speech", "ctc", "transcript")
+BIASING = ("none", "prompt", "place")
+SEARCH_HELP = {
+    "beam_size": "Beams per utterance; 1 is greedy",
+    "max_length": "Most tokens of an answer, EOS counted",
+    "max_length_ratio": "Most tokens of an answer per token of the CTC hypothesis; 0: no such bound",
+    "max_length_offset": "Added to that bound",
+    "length_penalty": "Beam search ranks by log-probability / length ** this",
+    "loop_ngram": "A loop is a repetition over this many tokens times --loop_repeats",
+    "loop_repeats": "and at least this often; 0: loops are not looked for",
+    "batch_tokens": "Most input positions in one batch",
+    "batch_size": "Most utterances x beams in one batch",
+}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add_config_option(parser)
+    group = parser.add_argument_group("what is decoded")
+    group.add_argument("--data_dir", type=Path, nargs="+", required=True, help="Data directories")
+    group.add_argument(
+        "--encodings_dir", type=Path, nargs="+", help="Encodings of each (stage 2); without them audio is encoded here"
+    )
+    group.add_argument("--foundation", type=Path, help="YAML of the frozen pair: needed without encodings or model")
+    group.add_argument("--model_dir", type=Path, help="Directory of the trained model (config.yaml, adapter)")
+    group.add_argument("--adapter_file", type=Path, help="Adapter weights; default adapter.safetensors of the model")
+    group.add_argument("--input", choices=INPUTS, default="speech", help="What the LLM is given")
+    group.add_argument("--tasks", default="", help="Only these tasks, separated by commas or spaces; empty: all")
+    group.add_argument("--output_dir", type=Path, nargs="+", required=True, help="Where the results of each go")
+    group = parser.add_argument_group("search")
+    for option in fields(DecodingOptions):
+        kind = {"int": int, "float": float}[option.type]
+        group.add_argument(f"--{option.name}", type=kind, default=option.default, help=SEARCH_HELP[option.name])
+    group = parser.add_argument_group("context phrases")
+    group.add_argument(
+        "--biasing",
+        choices=BIASING,
+        default="prompt",
+        help="none: the rows' phrases are not used; prompt: all of them are put in the prompt, as in training; place: "
+        "those that are heard are put in the prompt and in place of what was heard",
+    )
+    group.add_argument("--biasing_config", type=Path, help="YAML written by tune_biasing (threshold, max_phrases)")
+    group.add_argument("--biasing_threshold", type=float, help="Lowest score of a phrase; goes before the YAML")
+    group.add_argument("--frame_step", type=int, default=1, help="Encoder frames per encoding (k of `stack`, else 1)")
+    group = parser.add_argument_group("running")
+    group.add_argument("--job", type=int, default=1, help="This job, from 1")
+    group.add_argument("--num_jobs", type=int, default=1, help="Number of jobs")
+    group.add_argument("--merge", type=str2bool, nargs="?", const=True, default=False, help="Join the finished jobs")
+    group.add_argument("--overwrite", type=str2bool, nargs="?", const=True, default=False, help="Decode afresh")
+    group.add_argument("--max_failed", type=float, default=0.01, help="More than this share left out is an error")
+    group.add_argument("--ngpu", type=int, default=0, help="1: decode on a GPU")
+    group.add_argument("--num_threads", type=int, default=1, help="CPU threads")
+    group.add_argument("--dtype", default="", help="dtype of the LLM instead of the configured one")
+    group.add_argument("--log_interval", type=float, default=10.0, help="Seconds between progress lines")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 1 when too much is left out, after everything is written."""
+    args = parse_with_config(get_parser(), argv)
+    check_arguments(args)
+    from slm_espnet.decoding.results import is_merged, merge, remove_results
+    from slm_espnet.decoding.run import DecodingRun, SetDecoding
+
+    run = DecodingRun(args)
+    encodings = args.encodings_dir or [None] * len(args.data_dir)
+    status = 0
+    for data_dir, encodings_dir, output_dir in zip(args.data_dir, encodings, args.output_dir, strict=True):
+        decoding = SetDecoding(run, data_dir, encodings_dir, output_dir)
+        if args.overwrite and not args.merge:
+            remove_results(output_dir, None if args.num_jobs == 1 else args.job)
+        elif is_merged(output_dir, decoding.settings):
+            print(f"{output_dir}: already decoded")
+            continue
+        if not args.merge:
+            decoding.decode()
+        if args.merge or args.num_jobs == 1:
+            ids = [row.utt_id for row in decoding.rows]
+            summary = merge(output_dir, args.num_jobs, ids, decoding.settings, args.max_failed)
+            status |= report(summary, output_dir, args.max_failed)
+    return status
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse combinations that cannot work, before anything is loaded."""
+    if not 1 <= args.job <= args.num_jobs:
+        raise UserError(f"--job must be from 1 to --num_jobs {args.num_jobs}, not {args.job}")
+    if args.input == "speech" and args.model_dir is None:
+        raise UserError("--input speech needs --model_dir, the directory of a trained adapter")
+    if args.input != "speech" and args.model_dir is None and args.foundation is None:
+        raise UserError(f"--input {args.input} needs --foundation (or --model_dir), which names the LLM and the prompt")
+    if args.input != "transcript" and args.encodings_dir is None and args.foundation is None:
+        raise UserError("give --encodings_dir, or --foundation to encode the audio here")
+    for name, values in (("encodings_dir", args.encodings_dir), ("output_dir", args.output_dir)):
+        if values is not None and len(values) != len(args.data_dir):
+            given = f"{len(values)} for {len(args.data_dir)} --data_dir"
+            raise UserError(f"--{name}: {given}; give as many of each")
+    if args.biasing == "place" and args.input != "speech":
+        print(f"--biasing place acts as prompt with --input {args.input}: there is no speech to place phrases in")
+
+
+def report(summary: dict, output_dir: Path, max_failed: float) -> int:
+    """Say what came out; 1 when too much did not."""
+    decoded, total = summary["decoded"], summary["utterances"]
+    share = 100 / max(1, decoded)
+    print(
+        f"{output_dir}: {decoded} of {total} utterances decoded, {summary['truncated'] * share:.2f} % truncated, "
+        f"{summary['looped'] * share:.2f} % looped"
+    )
+    for reason, count in summary["left_out"].items():
+        print(f"left out: {count} {reason}")
+    if total - decoded > max_failed * total:
+        print(
+            f"error: {100 * (1 - decoded / total):.1f} % of the utterances are left out, more than --max_failed "
+            f"{max_failed}; see {output_dir / 'left_out.tsv'}",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,70 @@
+"""Encodings made while decoding, in place of those of stage 2: the same arrays, kept in memory for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from slm_espnet.data.audio import AudioError, read_audio
+from slm_espnet.data.datadir import Row
+from slm_espnet.encodings.layout import Encoding
+from slm_espnet.encodings.pipeline import EncodingPipeline
+
+MAX_SECONDS = 60.0  # longer audio is left out, as in stage 2
+BATCH_SECONDS = 60.0  # of audio in a batch, padding included
+
+
+class LiveEncodings:
+    """Encodings of the audio of some rows; offers what decoding uses of an EncodingReader."""
+
+    def __init__(self, pipeline: EncodingPipeline, rows: Sequence[Row]):
+        """Encode; audio that cannot be encoded is in `reasons` by key."""
+        self.fingerprint: dict[str, Any] = pipeline.fingerprint
+        self.reasons: dict[str, str] = {}
+        self._encodings: dict[str, Encoding] = {}
+        waveforms = self._read(pipeline, rows)
+        batch: list[str] = []
+        for key in sorted(waveforms, key=lambda key: (-len(waveforms[key]), key)):
+            longest = len(waveforms[batch[0]]) if batch else 0
+            if batch and longest * (len(batch) + 1) > BATCH_SECONDS * pipeline.sampling_rate:
+                self._encode(pipeline, waveforms, batch)
+                batch = []
+            batch.append(key)
+        if batch:
+            self._encode(pipeline, waveforms, batch)
+
+    def _read(self, pipeline: EncodingPipeline, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        waveforms: dict[str, np.ndarray] = {}
+        for key, source in {row.audio.key: row.audio for row in rows}.items():
+            try:
+                samples = read_audio(source, pipeline.sampling_rate)
+            except AudioError as error:
+                self.reasons[key] = error.reason
+                continue
+            if len(samples) < pipeline.encoder.min_samples:
+                self.reasons[key] = "too short for one frame"
+            elif len(samples) > MAX_SECONDS * pipeline.sampling_rate:
+                self.reasons[key] = f"longer than {MAX_SECONDS:g} s"
+            else:
+                waveforms[key] = samples
+        return waveforms
+
+    def _encode(self, pipeline: EncodingPipeline, waveforms: dict[str, np.ndarray], keys: list[str]) -> None:
+        found = pipeline.encode_as_stored([waveforms[key] for key in keys])
+        self._encodings.update(zip(keys, found, strict=True))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._encodings
+
+    def __getitem__(self, key: str) -> Encoding:
+        return self._encodings[key]
+
+    def lengths(self, keys: Sequence[str]) -> np.ndarray:
+        """(len(keys),) frames kept."""
+        return np.array([len(self._encodings[key].frames) for key in keys], dtype=np.int64)
+
+    def ctc_hypothesis(self, key: str) -> str:
+        """Text of the best CTC path."""
+        return self._encodings[key].ctc_hypothesis

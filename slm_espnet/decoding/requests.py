@@ -1,0 +1,88 @@
+"""From rows of a data directory to decoding requests.
+
+Three things can be put between the prompt's ends: speech, the encoder's CTC hypothesis (the cascade, a lower bound), or
+the true transcript (an upper bound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from slm_espnet.data.datadir import Row
+from slm_espnet.errors import UserError
+from slm_espnet.inference import Request
+from slm_espnet.training.preprocessor import spoken_text
+
+Requests = tuple[list[Request], dict[str, str]]  # and what was left out, with the reason
+
+
+class Encodings(Protocol):
+    """What is used of an EncodingReader, or of LiveEncodings."""
+
+    fingerprint: dict[str, Any]
+
+    def __contains__(self, key: object) -> bool: ...
+
+    def __getitem__(self, key: str) -> Any: ...
+
+    def lengths(self, keys: Sequence[str]) -> np.ndarray: ...
+
+    def ctc_hypothesis(self, key: str) -> str: ...
+
+
+def speech_requests(rows: Iterable[Row], encodings: Encodings, with_context: bool) -> Requests:
+    """Speech between the prompt's ends; rows without an encoding are left out."""
+    has_ctc = encodings.fingerprint["vocabulary"] is not None
+    rows, left_out = _encoded(rows, encodings)
+    lengths = encodings.lengths([row.audio.key for row in rows])
+    requests = [
+        Request(
+            row.utt_id,
+            row.prompt,
+            row.context if with_context else (),
+            speech=partial(encodings.__getitem__, row.audio.key),
+            frames=int(frames),
+            spoken=encodings.ctc_hypothesis(row.audio.key) if has_ctc else None,
+        )
+        for row, frames in zip(rows, lengths, strict=True)
+    ]
+    return requests, left_out
+
+
+def ctc_requests(rows: Iterable[Row], encodings: Encodings, with_context: bool) -> Requests:
+    """The encoder's CTC hypothesis as text; rows without an encoding are left out."""
+    if encodings.fingerprint["vocabulary"] is None:
+        raise UserError("these encodings come from an encoder without CTC: there is no hypothesis for --input ctc")
+    rows, left_out = _encoded(rows, encodings)
+    requests = [
+        Request(
+            row.utt_id,
+            row.prompt,
+            row.context if with_context else (),
+            text=encodings.ctc_hypothesis(row.audio.key),
+        )
+        for row in rows
+    ]
+    return requests, left_out
+
+
+def transcript_requests(rows: Iterable[Row], with_context: bool) -> Requests:
+    """The true transcript as text; rows without one are left out."""
+    requests, left_out = [], {}
+    for row in rows:
+        text = spoken_text(row)
+        if text:
+            requests.append(Request(row.utt_id, row.prompt, row.context if with_context else (), text=text))
+        else:
+            left_out[row.utt_id] = "no transcript"
+    return requests, left_out
+
+
+def _encoded(rows: Iterable[Row], encodings: Encodings) -> tuple[list[Row], dict[str, str]]:
+    rows = list(rows)
+    left_out = {row.utt_id: "no encoding" for row in rows if row.audio.key not in encodings}
+    return [row for row in rows if row.utt_id not in left_out], left_out

@@ -1,0 +1,301 @@
+"""A decoding run: by which model, and for each data directory which rows and what the results depend on.
+
+torch is imported when something has to be decoded, not before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from slm_espnet.data.datadir import Row, read_data_dir
+from slm_espnet.decoding.results import JobWriter
+from slm_espnet.decoding.types import DecodingOptions, Hypothesis
+from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint
+from slm_espnet.encodings.plan import Request as EncodingRequest
+from slm_espnet.errors import UserError
+from slm_espnet.foundation import Foundation, load_foundation
+from slm_espnet.llm.build import read_conf
+from slm_espnet.llm.source import find_model
+from slm_espnet.weights import file_sha256
+
+if TYPE_CHECKING:
+    from slm_espnet.decoding.requests import Encodings, Requests
+    from slm_espnet.encodings.pipeline import EncodingPipeline
+    from slm_espnet.inference import Biaser
+
+WITHOUT_INFLUENCE = ("batch_tokens", "batch_size")  # on results
+LIVE_ROWS = 1000  # rows whose audio is encoded, then decoded, where there are no encodings of stage 2
+
+
+def decoding_options(args: argparse.Namespace) -> DecodingOptions:
+    """The search's options from the command's; UserError when they are impossible."""
+    try:
+        return DecodingOptions(**{field.name: getattr(args, field.name) for field in fields(DecodingOptions)})
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def hash_of(value: Any) -> str:
+    """A short name for plain values: 20 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+
+class DecodingRun:
+    """What the data directories of one call have in common; models are loaded when they are first used."""
+
+    def __init__(self, args: argparse.Namespace):
+        """Find the models; nothing large is loaded yet."""
+        self.args, self.options = args, decoding_options(args)
+        self.foundation: Foundation | None = None if args.foundation is None else load_foundation(args.foundation)
+        self.llm_kind, self.llm_conf, self.prompt_conf = self._language_model()
+        self.settings = self._settings()
+
+    def _language_model(self) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """Kind, configuration and prompt of the LLM: the trained model's, else the foundation's."""
+        kind, conf, prompt = (None, {}, {})
+        if self.args.model_dir is not None:
+            config = read_training_config(self.args.model_dir / "config.yaml")
+            kind, conf, prompt = config["llm"], dict(config.get("llm_conf") or {}), config.get("prompt_conf") or {}
+        if self.foundation is not None:
+            if self.args.model_dir is None:
+                kind, conf, prompt = self.foundation.llm, dict(self.foundation.llm_conf), self.foundation.prompt_conf
+            elif kind == self.foundation.llm:  # where the LLM is on this machine; its weights are checked on loading
+                conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in ("model", "revision")}
+        if self.args.dtype:
+            conf["dtype"] = self.args.dtype
+        if self.args.input != "speech":
+            conf.pop("lora", None)  # the bounds are those of the untouched LLM
+        return kind, conf, prompt
+
+    def _settings(self) -> dict[str, Any]:
+        """What the results of all sets depend on, as plain values."""
+        args = self.args
+        conf = read_conf(self.llm_kind, self.llm_conf)
+        weights = find_model(conf.model, conf.revision).weights_sha256()
+        settings = {
+            "input": args.input,
+            "llm": {"kind": self.llm_kind, "weights_sha256": weights, "dtype": conf.dtype, "lora": conf.lora},
+            "prompt": self.prompt_conf,
+            "options": {k: v for k, v in asdict(self.options).items() if k not in WITHOUT_INFLUENCE},
+            "biasing": {"mode": self.biasing},
+        }
+        if self.biasing == "place":
+            file = args.biasing_config
+            settings["biasing"] |= {
+                "config": None if file is None else file.read_text(encoding="utf-8") if file.is_file() else str(file),
+                "threshold": args.biasing_threshold,
+                "frame_step": args.frame_step,
+            }
+        if args.input == "speech":
+            adapter = args.adapter_file or args.model_dir / "adapter.safetensors"
+            if not adapter.is_file():
+                raise UserError(f"{adapter} does not exist; python -m slm_espnet.bin.average writes it after training")
+            settings["adapter"] = file_sha256(adapter)
+        return settings
+
+    @property
+    def biasing(self) -> str:
+        """How context phrases are used; where there is no speech to place them in, the prompt has them all."""
+        return "prompt" if self.args.biasing == "place" and self.args.input != "speech" else self.args.biasing
+
+    @cached_property
+    def device(self) -> str:
+        """Where to compute."""
+        import torch
+
+        torch.set_num_threads(self.args.num_threads)
+        if self.args.ngpu and not torch.cuda.is_available():
+            raise UserError("--ngpu 1: no GPU is available to torch; use --ngpu 0")
+        return "cuda" if self.args.ngpu else "cpu"
+
+    @cached_property
+    def model(self) -> Any:
+        """ESPnetSLMModel for speech, TextModel for text."""
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # it fills the logs of jobs
+        if self.args.input == "speech":
+            from slm_espnet.checkpoint import load_model
+
+            return load_model(self.args.model_dir, self.args.adapter_file, self.device, self.llm_conf)
+        from slm_espnet.inference import TextModel
+        from slm_espnet.llm.build import build_llm
+        from slm_espnet.training.build import build_template
+
+        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(self.device), build_template(self.prompt_conf))
+
+    @cached_property
+    def pipeline(self) -> EncodingPipeline:
+        """The foundation's encoder and reduction, for decoding from audio."""
+        from slm_espnet.encodings.pipeline import EncodingPipeline
+
+        expected = self.expected_fingerprint
+        storage_dtype = "float16" if expected is None else expected["storage_dtype"]
+        pipeline = EncodingPipeline.from_foundation(self.foundation, storage_dtype, self.device)
+        if expected is not None:
+            cure = "give the foundation that the model was trained with"
+            check_fingerprint(expected, pipeline.fingerprint, self.args.foundation, cure)
+        return pipeline
+
+    @property
+    def expected_fingerprint(self) -> dict[str, Any] | None:
+        """That of the encodings the adapter was trained on; None for text."""
+        return self.model.encoding_fingerprint if self.args.input == "speech" else None
+
+    def biaser(self, fingerprint: dict[str, Any]) -> Biaser | None:
+        """Phrase spotting for encodings of this fingerprint, where it is asked for."""
+        if self.biasing != "place":
+            return None
+        from slm_espnet.biasing.select import BiasingOptions, ContextBiaser, load_options
+
+        args = self.args
+        if fingerprint["vocabulary"] is None:
+            raise UserError("--biasing place needs encodings of an encoder with CTC; use --biasing prompt with these")
+        options = BiasingOptions() if args.biasing_config is None else load_options(args.biasing_config)
+        if args.biasing_threshold is not None:
+            options = BiasingOptions(args.biasing_threshold, options.max_phrases)
+        blank, tokenizer = int(fingerprint["blank_id"]), self.model.llm.tokenizer
+        return ContextBiaser(fingerprint["vocabulary"], blank, tokenizer, options, args.frame_step)
+
+
+class SetDecoding:
+    """One data directory of a run."""
+
+    def __init__(self, run: DecodingRun, data_dir: Path, encodings_dir: Path | None, output_dir: Path):
+        """Read the rows of the chosen tasks."""
+        self.run, self.args = run, run.args
+        self.data_dir, self.encodings_dir, self.output_dir = data_dir, encodings_dir, output_dir
+        self.rows = self._rows()
+        row_values = [[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in self.rows]
+        self.settings = {**run.settings, "rows": hash_of(row_values)}
+        if self.args.input != "transcript":
+            self.settings["encodings"] = self._encodings_identity()
+
+    def _rows(self) -> list[Row]:
+        rows = read_data_dir(self.data_dir)
+        wanted = self.args.tasks.replace(",", " ").split()
+        chosen = [row for row in rows if not wanted or row.task in wanted]
+        if not chosen:
+            present = ", ".join(sorted({row.task for row in rows}))
+            raise UserError(f"{self.data_dir} has no rows of task(s) {', '.join(wanted)}; it has {present}")
+        return chosen
+
+    def _encodings_identity(self) -> str:
+        if self.encodings_dir is not None:
+            return digest(read_fingerprint(self.encodings_dir))
+        return hash_of(EncodingRequest(self.run.foundation).describe())
+
+    def decode(self) -> None:
+        """Decode this job's share of the rows, except what an earlier call has finished."""
+        args = self.args
+        with JobWriter(self.output_dir, args.job, {**self.settings, "num_jobs": args.num_jobs}) as writer:
+            share = self.rows[args.job - 1 :: args.num_jobs]
+            rows = [row for row in share if row.utt_id not in writer.finished]
+            if writer.done:
+                print(f"{self.output_dir}: job {args.job} is done", flush=True)
+                return
+            before = f", {len(share) - len(rows)} of them decoded before" if len(rows) < len(share) else ""
+            print(f"{self.output_dir}: job {args.job} has {len(share)} utterances{before}", flush=True)
+            writer.finish(self._decode(rows, writer) if rows else {})
+
+    def _decode(self, rows: list[Row], writer: JobWriter) -> dict[str, str]:
+        """Write hypotheses as they come; what was left out, with the reason."""
+        from slm_espnet.inference import Decoder
+
+        all_left_out: dict[str, str] = {}
+        progress = Progress(f"{self.output_dir} job {self.args.job}", len(rows), self.args.log_interval)
+        for (requests, left_out), biaser in self._requests(rows):
+            decoder = Decoder(self.run.model, self.run.options, biaser)
+            for batch in self._guarded(decoder.decode_batches(requests)):
+                writer.add(batch)
+                progress.advance(len(batch))
+            all_left_out |= left_out | decoder.left_out
+        progress.end()
+        return all_left_out
+
+    def _guarded(self, batches: Iterator[list[tuple[str, Hypothesis]]]) -> Iterator[list[tuple[str, Hypothesis]]]:
+        """Batches; too little memory becomes one clear message."""
+        import torch
+
+        try:
+            yield from batches
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the device has too little memory for batches of {self.args.batch_tokens} positions; lower "
+                "--batch_tokens or --batch_size and run it again, it goes on from here"
+            ) from error
+
+    def _requests(self, rows: list[Row]) -> Iterator[tuple[Requests, Biaser | None]]:
+        from slm_espnet.decoding.requests import ctc_requests, speech_requests, transcript_requests
+
+        with_context = self.run.biasing != "none"
+        if self.args.input == "transcript":
+            yield transcript_requests(rows, with_context), None
+            return
+        for part, encodings, reasons in self._encodings(rows):
+            if self.args.input == "speech":
+                requests, left_out = speech_requests(part, encodings, with_context)
+            else:
+                requests, left_out = ctc_requests(part, encodings, with_context)
+            keys = {row.utt_id: row.audio.key for row in part}
+            left_out = {utt_id: reasons.get(keys[utt_id], reason) for utt_id, reason in left_out.items()}
+            yield (requests, left_out), self.run.biaser(encodings.fingerprint)
+
+    def _encodings(self, rows: list[Row]) -> Iterator[tuple[list[Row], Encodings, dict[str, str]]]:
+        """Rows, their encodings, and by key why some have none: from stage 2, or made here in portions."""
+        if self.encodings_dir is not None:
+            from slm_espnet.encodings.reader import EncodingReader
+
+            yield rows, EncodingReader(self.encodings_dir, self.run.expected_fingerprint), {}
+            return
+        from slm_espnet.decoding.live import LiveEncodings
+
+        for begin in range(0, len(rows), LIVE_ROWS):
+            part = rows[begin : begin + LIVE_ROWS]
+            encodings = LiveEncodings(self.run.pipeline, part)
+            yield part, encodings, encodings.reasons
+
+
+class Progress:
+    """A line now and then: how far, how fast, how long still."""
+
+    def __init__(self, name: str, total: int, interval: float):
+        self.name, self.total, self.interval = name, total, interval
+        self.done, self.began = 0, time.monotonic()
+        self.said = self.began
+
+    def advance(self, count: int) -> None:
+        """Count; print a line when the last one is old."""
+        self.done += count
+        if time.monotonic() - self.said >= self.interval:
+            self.end()
+
+    def end(self) -> None:
+        """Print a line now."""
+        self.said = time.monotonic()
+        rate = self.done / max(1e-9, self.said - self.began)
+        left = (self.total - self.done) / rate if rate else 0.0
+        print(f"{self.name}: {self.done}/{self.total} utterances, {rate:.1f}/s, {left:.0f} s left", flush=True)
+
+
+def read_training_config(path: Path) -> dict[str, Any]:
+    """config.yaml of a trained model; UserError when there is none."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; give the directory of a trained model (--model_dir)") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict) or not config.get("llm"):
+        raise UserError(f"{path} is not the configuration of an adapter training")
+    return config

@@ -1,0 +1,245 @@
+"""One job of stage 2 on one set: its share of the recordings, batch after batch, into its part of the cache."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from slm_espnet.data.audio import AudioError, read_audio
+from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint, write_fingerprint
+from slm_espnet.encodings.layout import (
+    DONE,
+    FINGERPRINT,
+    Encoding,
+    index_path,
+    job_done_path,
+    job_left_out_path,
+    job_numbers,
+    shard_path,
+)
+from slm_espnet.encodings.pipeline import EncodingPipeline
+from slm_espnet.encodings.plan import (
+    LeftOut,
+    Recording,
+    audio_digest,
+    batches,
+    look_at_headers,
+    share,
+    too_long,
+    write_text,
+)
+from slm_espnet.encodings.writer import EncodingWriter, as_stored, complete_entries
+from slm_espnet.errors import UserError
+
+PROGRESS_SECONDS = 5.0  # between progress lines
+AHEAD = 2  # batches of audio that are read while one is computed
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job runs; none of it changes the encodings."""
+
+    job: int = 1  # from 1
+    num_jobs: int = 1
+    batch_seconds: float = 60.0  # of audio in a batch, padding included
+    overwrite: bool = False  # begin anew
+
+
+@dataclass
+class JobResult:
+    """What a job did."""
+
+    recordings: int = 0  # its share
+    encoded: int = 0  # now
+    present: int = 0  # before
+    frames: int = 0  # of the encoder, now
+    kept: int = 0  # after the reduction, now
+    left_out: int = 0
+
+
+def run_job(
+    pipeline: EncodingPipeline,
+    recordings: Sequence[Recording],
+    directory: Path,
+    request: dict[str, Any],
+    options: JobOptions,
+) -> JobResult:
+    """Encode a job's share of a set; goes on where a killed one stopped.
+
+    Args:
+        pipeline: encoder and reduction.
+        recordings: of the whole set, from `read_recordings`.
+        directory: for the encodings; made where it does not exist.
+        request: what is asked for (`Request.describe`), for the done marker.
+        options: number of the job and the like.
+
+    Raises:
+        UserError: what is there has another fingerprint, another process writes this part, or the disk is full.
+    """
+    _prepare(directory, pipeline.fingerprint, options)
+    mine, left_out = look_at_headers(share(recordings, options.job, options.num_jobs), request["max_seconds"])
+    result = JobResult(recordings=len(mine) + len(left_out))
+    with EncodingWriter(directory, options.job, pipeline.fingerprint, options.overwrite) as writer:
+        job_done_path(directory, options.job).unlink(missing_ok=True)
+        present = writer.keys | _keys_of_others(directory, pipeline, options)
+        result.present = sum(recording.key in present for recording in mine)
+        planned = [batch for batch in batches(mine, options.batch_seconds) if any(r.key not in present for r in batch)]
+        progress = _Progress(f"{directory} part {options.job}", sum(len(batch) for batch in planned))
+        for batch, waveforms, failures in _read_ahead(planned, pipeline, request["max_seconds"]):
+            left_out += [failure for failure in failures if failure.key not in present]
+            encodings, overflows = _encode(pipeline, waveforms, present)
+            left_out += overflows
+            writer.write(encodings)
+            result.encoded += len(encodings)
+            result.frames += sum(encoding.frames_total for encoding in encodings.values())
+            result.kept += sum(len(encoding.positions) for encoding in encodings.values())
+            progress.add(len(batch), sum(encoding.seconds for encoding in encodings.values()))
+    result.left_out = len(left_out)
+    text = "".join(item.line() for item in sorted(left_out, key=lambda item: item.key))
+    write_text(job_left_out_path(directory, options.job), text)
+    return result
+
+
+def mark_done(
+    directory: Path, fingerprint: dict[str, Any], recordings: Sequence[Recording], request: dict, options: JobOptions
+) -> None:
+    """Write a job's done marker: the same call need not be made again."""
+    marker = {
+        "request": request,
+        "audio": audio_digest(recordings),
+        "num_jobs": options.num_jobs,
+        "fingerprint": digest(fingerprint),
+        "size": shard_path(directory, options.job).stat().st_size,
+    }
+    write_text(job_done_path(directory, options.job), json.dumps(marker, indent=1) + "\n")
+
+
+def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) -> None:
+    """Make the directory; refuse one of another configuration, or clear it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if options.overwrite:
+        (directory / DONE).unlink(missing_ok=True)
+        for job in job_numbers(directory) if options.job == 1 else ():
+            if job > options.num_jobs:  # parts of an earlier, finer division
+                for path in (index_path(directory, job), job_done_path(directory, job), shard_path(directory, job)):
+                    path.unlink(missing_ok=True)
+                job_left_out_path(directory, job).unlink(missing_ok=True)
+    elif (directory / FINGERPRINT).exists():
+        cure = "give another directory (--output_dir), or start afresh with --overwrite true"
+        check_fingerprint(fingerprint, read_fingerprint(directory), directory, cure)
+        return
+    write_fingerprint(directory, fingerprint)
+
+
+def _keys_of_others(directory: Path, pipeline: EncodingPipeline, options: JobOptions) -> set[str]:
+    """What other parts hold already, of an earlier division into jobs."""
+    if options.overwrite:
+        return set()
+    keys: set[str] = set()
+    for job in job_numbers(directory):
+        if job != options.job:
+            entries = complete_entries(directory, job, digest(pipeline.fingerprint), pipeline.layout)
+            keys.update(entry.key for entry in entries or ())
+    return keys
+
+
+def _read_ahead(
+    planned: Sequence[list[Recording]], pipeline: EncodingPipeline, max_seconds: float
+) -> Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]]:
+    """Batches with their waveforms and what could not be read, while a thread reads the next ones."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = [pool.submit(_read, batch, pipeline, max_seconds) for batch in planned[:AHEAD]]
+        try:
+            for number, batch in enumerate(planned):
+                waveforms, failures = pending.pop(0).result()
+                if number + AHEAD < len(planned):
+                    pending.append(pool.submit(_read, planned[number + AHEAD], pipeline, max_seconds))
+                yield batch, waveforms, failures
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _read(
+    batch: Sequence[Recording], pipeline: EncodingPipeline, max_seconds: float
+) -> tuple[dict[Recording, np.ndarray], list[LeftOut]]:
+    waveforms: dict[Recording, np.ndarray] = {}
+    failures: list[LeftOut] = []
+    for recording in batch:
+        key, source = recording.key, recording.source
+        try:
+            samples = read_audio(source, pipeline.sampling_rate)
+        except AudioError as error:
+            failures.append(LeftOut(key, source, error.reason, str(error)))
+            continue
+        if len(samples) < pipeline.encoder.min_samples:
+            message = f"{len(samples)} samples; the encoder needs {pipeline.encoder.min_samples}: remove the utterance"
+            failures.append(LeftOut(key, source, "too short for one frame", message))
+        elif len(samples) > max_seconds * pipeline.sampling_rate:
+            failures.append(too_long(recording, len(samples) / pipeline.sampling_rate, max_seconds))
+        else:
+            waveforms[recording] = samples
+    return waveforms, failures
+
+
+def _encode(
+    pipeline: EncodingPipeline, waveforms: dict[Recording, np.ndarray], present: set[str]
+) -> tuple[dict[str, Encoding], list[LeftOut]]:
+    """Encodings that are not there yet. The whole batch is computed, so that a resumed job computes what a single run
+    does, to the last bit."""
+    encodings: dict[str, Encoding] = {}
+    failures: list[LeftOut] = []
+    if not waveforms:
+        return encodings, failures
+    try:
+        found = pipeline.encode(list(waveforms.values()))
+    except torch.OutOfMemoryError as error:
+        seconds = max(map(len, waveforms.values())) / pipeline.sampling_rate
+        raise UserError(
+            f"the device has too little memory for a batch of {len(waveforms)} recordings of up to {seconds:.0f} s; "
+            "lower --batch_seconds or --max_seconds and run stage 2 again, it goes on from here"
+        ) from error
+    for recording, encoding in zip(waveforms, found, strict=True):
+        if recording.key in present:
+            continue
+        try:
+            encodings[recording.key] = as_stored(encoding, pipeline.layout)
+        except OverflowError as error:
+            message = f"{error}; use --storage_dtype float32, or a wider dtype in speech_encoder_conf"
+            failures.append(LeftOut(recording.key, recording.source, "frames not finite", message))
+    return encodings, failures
+
+
+class _Progress:
+    """A line on stderr every few seconds: share done, speed, and time left."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total = name, total
+        self.done, self.seconds = 0, 0.0
+        self.start = self.said = time.monotonic()
+
+    def add(self, recordings: int, seconds: float) -> None:
+        """Count what a batch brought."""
+        self.done += recordings
+        self.seconds += seconds
+        now = time.monotonic()
+        if now - self.said < PROGRESS_SECONDS:
+            return
+        self.said = now
+        passed = now - self.start
+        left = passed * (self.total - self.done) / self.done
+        print(
+            f"{self.name}: {self.done}/{self.total} recordings, {self.seconds / passed:.0f} times real time, "
+            f"{left / 60:.1f} min left",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,202 @@
+"""Which audio a job encodes, in which batches, and whether that is already done; nothing here imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slm_espnet.data.audio import AudioError, audio_seconds
+from slm_espnet.data.datadir import AudioSource, iter_data_dir
+from slm_espnet.data.table import read_lines
+from slm_espnet.encodings.layout import DONE, job_done_path, shard_path
+from slm_espnet.errors import UserError
+from slm_espnet.foundation import Foundation
+from slm_espnet.weights import weights_sha256
+
+MOST_IN_BATCH = 256  # recordings
+ASSUMED_SECONDS = 20.0  # of the output of a command, which is not run to plan
+MODEL_FILES = ("*.safetensors", "*.pth", "*.bin", "config.yaml", "config.json", "preprocessor_config.json")
+
+
+class Recording(NamedTuple):
+    """Audio to encode."""
+
+    key: str
+    source: AudioSource
+    seconds: float | None  # None: not known before it is read
+
+
+class LeftOut(NamedTuple):
+    """Audio that was not encoded."""
+
+    key: str
+    source: AudioSource
+    reason: str  # a few words
+    message: str  # what exactly is wrong, with the cure
+
+    def line(self) -> str:
+        """A line of left_out.tsv."""
+        fields = (self.key, self.reason, str(self.source), self.message)
+        return "\t".join(" ".join(field.split()) for field in fields) + "\n"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of stage 2: two equal requests for the same audio give the same encodings."""
+
+    foundation: Foundation
+    storage_dtype: str = "float16"  # of frames: float16 or float32
+    max_seconds: float = 60.0  # longer audio is left out
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for the done markers, with the hash of a model that is a directory here."""
+        part = self.foundation
+        values = {
+            "speech_encoder": [part.speech_encoder, part.speech_encoder_conf],
+            "length_reduction": [part.length_reduction, part.length_reduction_conf],
+            "storage_dtype": self.storage_dtype,
+            "max_seconds": self.max_seconds,
+            "model_sha256": "",
+        }
+        directory = Path(str(part.speech_encoder_conf.get("model", "")))
+        files = [file for pattern in MODEL_FILES for file in directory.glob(pattern)] if directory.is_absolute() else []
+        if files:
+            values["model_sha256"] = weights_sha256(files)
+        return json.loads(json.dumps(values))
+
+
+def read_recordings(data_dir: Path) -> list[Recording]:
+    """The different recordings of a data directory, sorted by key; lengths where tables tell them.
+
+    Raises:
+        UserError: as `iter_data_dir`, or when there is none.
+    """
+    lengths = _table_lengths(data_dir)
+    found: dict[str, Recording] = {}
+    for row in iter_data_dir(data_dir, require=("wav.scp",)):
+        source = row.audio
+        seconds = lengths.get(row.utt_id)
+        if source.start is not None and source.stop is not None:
+            seconds = source.stop - source.start
+        found.setdefault(source.key, Recording(source.key, source, seconds))
+    if not found:
+        raise UserError(f"{data_dir}: no utterance in wav.scp; is the data preparation (stage 1) complete?")
+    return [found[key] for key in sorted(found)]
+
+
+def audio_digest(recordings: Sequence[Recording]) -> str:
+    """Name of a set of recordings."""
+    digest = hashlib.sha1()
+    for recording in recordings:
+        digest.update(recording.key.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def share(recordings: Sequence[Recording], job: int, num_jobs: int) -> list[Recording]:
+    """A job's part: every num_jobs-th in order of length; of key, which is as good as random, where none is known."""
+    if all(recording.seconds is not None for recording in recordings):
+        recordings = sorted(recordings, key=lambda recording: (-recording.seconds, recording.key))
+    return list(recordings[job - 1 :: num_jobs])
+
+
+def look_at_headers(recordings: Sequence[Recording], max_seconds: float) -> tuple[list[Recording], list[LeftOut]]:
+    """Recordings with their lengths, longest first, and those of which the header shows that they cannot be encoded."""
+    good: list[Recording] = []
+    left_out: list[LeftOut] = []
+    for recording in recordings:
+        try:
+            seconds = recording.seconds if recording.seconds is not None else audio_seconds(recording.source)
+        except AudioError as error:
+            left_out.append(LeftOut(recording.key, recording.source, error.reason, str(error)))
+            continue
+        if seconds is not None and seconds > max_seconds:
+            left_out.append(too_long(recording, seconds, max_seconds))
+        else:
+            good.append(recording._replace(seconds=seconds))
+    good.sort(key=lambda recording: (-_planned(recording), recording.key))
+    return good, left_out
+
+
+def too_long(recording: Recording, seconds: float, max_seconds: float) -> LeftOut:
+    """Audio beyond the limit."""
+    message = f"{seconds:.1f} s long; cut it into segments, or raise --max_seconds"
+    return LeftOut(recording.key, recording.source, f"longer than {max_seconds:g} s", message)
+
+
+def batches(recordings: Sequence[Recording], batch_seconds: float) -> list[list[Recording]]:
+    """Neighbours of a list sorted by length, longest first, in batches of at most so many seconds, padding included."""
+    result: list[list[Recording]] = []
+    for recording in recordings:
+        if result and len(result[-1]) < MOST_IN_BATCH:
+            longest = _planned(result[-1][0])
+            if longest * (len(result[-1]) + 1) <= batch_seconds:
+                result[-1].append(recording)
+                continue
+        result.append([recording])
+    return result
+
+
+def _planned(recording: Recording) -> float:
+    return ASSUMED_SECONDS if recording.seconds is None else recording.seconds
+
+
+def _table_lengths(data_dir: Path) -> dict[str, float]:
+    """Seconds by utterance of utt2dur, where there is one; lines that are wrong are as good as missing."""
+    path = data_dir / "utt2dur"
+    if not path.is_file():
+        return {}
+    lengths: dict[str, float] = {}
+    for line in read_lines(path):
+        try:
+            lengths[line.key] = float(line.value)
+        except ValueError:
+            continue
+    return lengths
+
+
+def job_is_done(directory: Path, job: int, num_jobs: int, request: dict[str, Any], audio: str) -> bool:
+    """Whether a job was finished with this request for this audio, and its shard is still there."""
+    done = read_json(job_done_path(directory, job))
+    if done is None or (done["request"], done["audio"], done["num_jobs"]) != (request, audio, num_jobs):
+        return False
+    return _sizes_hold(directory, {shard_path(directory, job).name: done["size"]})
+
+
+def set_is_done(directory: Path, request: dict[str, Any], audio: str) -> bool:
+    """Whether all jobs were finished and merged."""
+    done = read_json(directory / DONE)
+    return (
+        done is not None
+        and (done["request"], done["audio"]) == (request, audio)
+        and _sizes_hold(directory, done["sizes"])
+    )
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A marker; None where there is none, or a damaged one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file atomically; UserError where that cannot be done."""
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); make room and run stage 2 again") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sizes_hold(directory: Path, sizes: dict[str, int]) -> bool:
+    paths = [(directory / name, size) for name, size in sizes.items()]
+    return all(path.is_file() and path.stat().st_size >= size for path, size in paths)

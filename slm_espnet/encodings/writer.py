@@ -1,0 +1,198 @@
+"""One job's part of a set of encodings, written so that it can be killed at any moment.
+
+An encoding goes to the end of the shard first and gets its index line afterwards: a line stands for complete bytes.
+What a killed job left unfinished is cut off when the next one opens the part.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from slm_espnet.encodings.fingerprint import digest
+from slm_espnet.encodings.layout import Encoding, Entry, Layout, crc32, header, index_path, shard_path
+from slm_espnet.errors import UserError
+
+CHECKED_AT_THE_END = 16  # encodings whose checksums are looked at when a part is opened again
+
+
+class EncodingWriter:
+    """Appends encodings to `shard.<job>.bin` and `index.<job>.tsv`; a context manager that holds the job's lock."""
+
+    def __init__(self, directory: Path, job: int, fingerprint: dict[str, Any], overwrite: bool = False) -> None:
+        """Open a part, or go on with it.
+
+        Args:
+            directory: must exist.
+            job: number of the job, from 1.
+            fingerprint: of the encodings to come.
+            overwrite: begin anew, whatever is there.
+
+        Raises:
+            UserError: another process writes this part, or what is there has another fingerprint.
+        """
+        self.directory, self.job = directory, job
+        self.layout = Layout(fingerprint)
+        self._digest = digest(fingerprint)
+        self._lock = _locked(directory, job)
+        try:
+            kept = [] if overwrite else complete_entries(directory, job, self._digest, self.layout)
+            if kept is None:
+                raise UserError(
+                    f"{index_path(directory, job)} is of encodings of another configuration; give another directory, "
+                    "or start afresh with --overwrite true"
+                )
+            kept = self._without_damaged_end(kept)
+            self.keys = {entry.key for entry in kept}  # complete encodings
+            self._shard_size = kept[-1].offset + int(self.layout.size(kept[-1].kept)) if kept else 0
+            lines = [header(self._digest), *(entry.line() for entry in kept)]
+            self._index_size = sum(len(line.encode()) for line in lines) if kept else 0
+            self._index = _opened(index_path(directory, job), self._index_size)
+            self._shard = _opened(shard_path(directory, job), self._shard_size)
+            if not kept:
+                self._append(b"", lines[0].encode())
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> EncodingWriter:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Put everything on disk and release the lock."""
+        for file in (self._shard, self._index):
+            os.fsync(file.fileno())
+            file.close()
+        self._lock.close()
+
+    def write(self, encodings: dict[str, Encoding]) -> None:
+        """Append encodings by key.
+
+        Raises:
+            UserError: the disk is full or not writable; what was written before stays usable.
+        """
+        data, lines, offset = [], [], self._shard_size
+        for key, encoding in encodings.items():
+            packed = self.layout.pack(encoding)
+            text = " ".join(encoding.ctc_hypothesis.split())
+            sizes = (len(encoding.positions), encoding.frames_total, encoding.seconds)
+            lines.append(Entry(key, self.job, offset, *sizes, crc32(packed), text).line())
+            data.append(packed)
+            offset += len(packed)
+        self._append(b"".join(data), "".join(lines).encode())
+        self.keys.update(encodings)
+
+    def _append(self, data: bytes, lines: bytes) -> None:
+        try:
+            _write_all(self._shard, data)
+            _write_all(self._index, lines)
+        except OSError as error:
+            for file, size in ((self._shard, self._shard_size), (self._index, self._index_size)):
+                file.truncate(size)
+                file.seek(size)
+            reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
+            raise UserError(
+                f"cannot write to {self.directory}: {reason}; make room and run stage 2 again, it goes on from "
+                f"{len(self.keys)} encodings of this job"
+            ) from error
+        self._shard_size += len(data)
+        self._index_size += len(lines)
+
+    def _without_damaged_end(self, entries: list[Entry]) -> list[Entry]:
+        """Entries up to the first of the last few whose bytes are not what they were (after a power cut)."""
+        shard = shard_path(self.directory, self.job)
+        for position in range(max(0, len(entries) - CHECKED_AT_THE_END), len(entries)):
+            if not is_intact(shard, entries[position], self.layout):
+                return entries[:position]
+        return entries
+
+
+def complete_entries(directory: Path, job: int, wanted: str, layout: Layout) -> list[Entry] | None:
+    """A job's encodings whose index lines and bytes are complete, in the order of the shard.
+
+    Args:
+        directory: of the encodings.
+        job: its number.
+        wanted: digest of the fingerprint.
+        layout: of that fingerprint.
+
+    Returns:
+        None when the encodings have another fingerprint.
+    """
+    try:
+        data = index_path(directory, job).read_bytes()
+        size = shard_path(directory, job).stat().st_size
+    except FileNotFoundError:
+        return []
+    lines = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines(keepends=True)
+    if not lines:
+        return []
+    if lines[0] != header(wanted):
+        return None
+    entries: list[Entry] = []
+    end = 0
+    for line in lines[1:]:
+        try:
+            entry = Entry.parse(line)
+        except ValueError:
+            break
+        if entry.offset != end or end + int(layout.size(entry.kept)) > size:
+            break
+        entries.append(entry)
+        end += int(layout.size(entry.kept))
+    return entries
+
+
+def is_intact(shard: Path, entry: Entry, layout: Layout) -> bool:
+    """Whether the bytes of an encoding have the checksum of its index line."""
+    with open(shard, "rb") as file:
+        file.seek(entry.offset)
+        return crc32(file.read(int(layout.size(entry.kept)))) == entry.crc32
+
+
+def as_stored(encoding: Encoding, layout: Layout) -> Encoding:
+    """The encoding with its frames in the form of storage.
+
+    Raises:
+        OverflowError: a value is not finite in that form.
+    """
+    with np.errstate(over="ignore"):
+        frames = encoding.frames.astype(layout.frame_dtype, copy=False)
+    if not np.isfinite(frames).all():
+        raise OverflowError(f"frames are not finite as {layout.frame_dtype}")
+    return replace(encoding, frames=frames)
+
+
+def _locked(directory: Path, job: int) -> BinaryIO:
+    """An open lock file; the lock goes with the process, however it ends."""
+    path = directory / f".lock.{job}"
+    file = open(path, "ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"{directory}: another process is writing part {job}; wait for it, or stop it") from None
+    return file
+
+
+def _opened(path: Path, size: int) -> BinaryIO:
+    """A file for appending at `size`; what is beyond is cut off."""
+    file = open(path, "r+b" if path.exists() else "x+b", buffering=0)
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,129 @@
+"""Encoders of transformers without CTC: Whisper's, and self-supervised models (wav2vec 2.0, HuBERT, WavLM, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from slm_espnet.errors import UserError
+from slm_espnet.speech_encoder.base import AbsSpeechEncoder, EncoderOutput
+from slm_espnet.speech_encoder.batching import AbsBatchedEncoder
+from slm_espnet.speech_encoder.huggingface_input import HOP_SECONDS, WaveformInput, load_model, read_config
+from slm_espnet.speech_encoder.source import ModelSource, check_dtype, find_model
+from slm_espnet.weights import weights_sha256
+
+SELF_SUPERVISED = ("wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "wav2vec2-conformer", "unispeech", "unispeech-sat",
+                   "data2vec-audio", "sew", "sew-d")  # fmt: skip
+
+
+def build_huggingface_encoder(model: str, revision: str | None = None, dtype: str = "float32") -> AbsSpeechEncoder:
+    """The encoder of a directory or of a Hub repository, by its model type."""
+    source = find_model(model, revision)
+    kind = read_config(source).model_type
+    if kind == "whisper":
+        return WhisperEncoder(source, dtype)
+    if kind in SELF_SUPERVISED:
+        return SelfSupervisedEncoder(source, dtype)
+    raise UserError(f"{model} is of type {kind}; hf_encoder knows whisper, {', '.join(SELF_SUPERVISED)}")
+
+
+class _WithoutCTC:
+    """What encoders without CTC have in common."""
+
+    blank_id = None
+    vocabulary = None
+
+    def ctc_text(self, token_ids: Sequence[int]) -> str:
+        """Raises: ValueError: there are no CTC tokens."""
+        raise ValueError("this encoder has no CTC")
+
+    def _describe(self, source: ModelSource, dtype: str, sampling_rate: int) -> dict[str, str]:
+        return {
+            "kind": "hf_encoder",
+            "model": source.name,
+            "revision": source.revision,
+            "weights_sha256": weights_sha256(source.weight_files()),
+            "dtype": dtype,
+            "sampling_rate": str(sampling_rate),
+        }
+
+
+class SelfSupervisedEncoder(_WithoutCTC, AbsBatchedEncoder):
+    """A self-supervised model's last layer."""
+
+    def __init__(self, source: ModelSource, dtype: str = "float32") -> None:
+        super().__init__()
+        from transformers import AutoModel
+
+        self.compute_dtype = getattr(torch, check_dtype(dtype))
+        self.input = WaveformInput(source)
+        self.model = load_model(AutoModel, source)
+        self.sampling_rate = self.input.sampling_rate
+        self._identity = self._describe(source, dtype, self.sampling_rate)
+        self.eval()
+        with torch.no_grad():
+            silence = torch.zeros(1, self.sampling_rate)
+            self.dim = self.encode(silence, torch.tensor([self.sampling_rate])).frames.size(-1)
+        self.frame_shift = self.measured_frame_shift(round(HOP_SECONDS * self.sampling_rate))
+
+    def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
+        """See AbsSpeechEncoder.forward."""
+        inputs = self.input(speech, speech_lengths)
+        lengths = self.input.frame_lengths(self.model, inputs, speech_lengths)
+        return EncoderOutput(self.model(**inputs).last_hidden_state.float(), lengths, None)
+
+    def identity(self) -> dict[str, str]:
+        """kind, model, revision, weights_sha256, dtype, sampling_rate."""
+        return dict(self._identity)
+
+
+class WhisperEncoder(_WithoutCTC, AbsSpeechEncoder):
+    """Whisper's encoder: windows of 30 s, each by itself; what lies beyond the end of the speech is cut off.
+
+    Audio longer than a window is cut into consecutive windows. Every window is filled with silence, as in Whisper's
+    training, so that an utterance's frames do not depend on its batch.
+    """
+
+    def __init__(self, source: ModelSource, dtype: str = "float32") -> None:
+        super().__init__()
+        from transformers import WhisperModel
+
+        self.compute_dtype = getattr(torch, check_dtype(dtype))
+        self.input = WaveformInput(source)
+        self.encoder = load_model(WhisperModel, source).encoder
+        self.sampling_rate = self.input.sampling_rate
+        self.dim = self.encoder.config.d_model
+        self._window = int(self.input.extractor.n_samples)
+        # the second convolution of the encoder halves the rate of the features
+        self._samples_per_frame = 2 * int(self.input.extractor.hop_length)
+        if self._window != self._samples_per_frame * self.encoder.config.max_source_positions:
+            raise UserError(f"{source.name}: windows of preprocessor_config.json do not fit max_source_positions")
+        self.frame_shift = self._samples_per_frame / self.sampling_rate
+        self.min_samples = self._samples_per_frame // 2
+        self._identity = self._describe(source, dtype, self.sampling_rate)
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
+        """See AbsSpeechEncoder.forward; ValueError for fewer than `min_samples`."""
+        if int(speech_lengths.min()) < self.min_samples:
+            raise ValueError(f"{int(speech_lengths.min())} samples are too few; one frame needs {self.min_samples}")
+        windows, counts = [], []
+        for row, length in zip(speech, speech_lengths.tolist(), strict=True):
+            parts = row[:length].split(self._window)
+            windows.extend(part.cpu().numpy() for part in parts)
+            counts.append(len(parts))
+        features = self.input.extractor(windows, sampling_rate=self.sampling_rate, return_tensors="pt").input_features
+        device = next(self.parameters()).device
+        with torch.autocast(device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32):
+            encoded = self.encoder(features.to(device)).last_hidden_state.float()
+        lengths = -(-speech_lengths // self._samples_per_frame)
+        utterances = [
+            part.flatten(0, 1)[:length] for part, length in zip(encoded.split(counts), lengths.tolist(), strict=True)
+        ]
+        return EncoderOutput(torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True), lengths.to(device), None)
+
+    def identity(self) -> dict[str, str]:
+        """kind, model, revision, weights_sha256, dtype, sampling_rate."""
+        return dict(self._identity)

@@ -1,0 +1,323 @@
+"""The decoding command on a tiny corpus: jobs, resuming, the two bounds, live audio, what is left out and refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from slm_espnet.bin import decode, encode
+from slm_espnet.checkpoint import load_model, save_adapter
+from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.writer import write_data_dir
+from slm_espnet.decoding.types import DecodingOptions
+from slm_espnet.encodings.reader import EncodingReader
+from slm_espnet.errors import UserError
+from slm_espnet.inference import Decoder, Request
+from slm_espnet.prompt import PromptTemplate
+from slm_espnet.training.build import apply_foundation, build_model
+
+RATE = 16000
+SHORT = ["--max_length", "12"]
+
+
+def make_encoder(folder):
+    """A random wav2vec2 CTC model with six characters."""
+    from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+
+    folder.mkdir()
+    tokens = {token: i for i, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdef"])}
+    (folder / "vocab.json").write_text(json.dumps(tokens))
+    Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    torch.manual_seed(4)
+    config = Wav2Vec2Config(
+        vocab_size=len(tokens), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8, 8), conv_kernel=(80, 8), conv_stride=(80, 4), num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2, feat_extract_norm="layer", do_stable_layer_norm=True, pad_token_id=0,
+        ctc_loss_reduction="mean",
+    )  # fmt: skip
+    model = Wav2Vec2ForCTC(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(60.0)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, sharp_t5):
+    """Foundation, a data directory of 11 rows over 8 recordings of which one is broken, encodings, a trained model."""
+    top = tmp_path_factory.mktemp("corpus")
+    make_encoder(top / "encoder")
+    foundation = {
+        "speech_encoder": "hf_ctc", "speech_encoder_conf": {"model": "./encoder"}, "length_reduction": "none",
+        "llm": "hf_seq2seq", "llm_conf": {"model": str(sharp_t5)}, "prompt_conf": {"end": "<eos>"},
+    }  # fmt: skip
+    (top / "pair.yaml").write_text(yaml.safe_dump(foundation))
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(8):
+        path = top / f"{i}.wav"
+        soundfile.write(path, (0.3 * rng.normal(size=RATE // 4 * (1 + i % 3) + 100 * i)).astype(np.float32), RATE)
+        common = dict(audio=AudioSource(str(path)), language="en", speaker="s", context=("james", "mary"))
+        rows.append(Row(f"a{i}", text=f"call {i}", prompt="recognize", task="asr", **common))
+        if i % 3 == 0:
+            transcript = None if i == 3 else "call mary"
+            common["transcript"] = transcript
+            rows.append(Row(f"q{i}", text="yes", prompt="translate this speech", task="ast", **common))
+    write_data_dir(top / "data", rows)
+    (top / "7.wav").write_bytes(b"")
+    paths = ["--data_dir", str(top / "data"), "--output_dir", str(top / "encodings")]
+    assert encode.main(["--foundation", str(top / "pair.yaml"), *paths, "--max_failed", "0.5"]) == 0
+
+    reader = EncodingReader(top / "encodings")
+    config = {
+        "foundation": str(top / "pair.yaml"), "input_size": reader.dim, "encoding_fingerprint": reader.fingerprint,
+        "adapter": "mlp", "adapter_conf": {"size": 16}, "adapter_output": "linear",
+    }  # fmt: skip
+    apply_foundation(config)
+    torch.manual_seed(6)
+    model = build_model(config)
+    config["llm_identity"] = model.llm.identity()
+    (top / "exp").mkdir()
+    (top / "exp" / "config.yaml").write_text(yaml.safe_dump(config))
+    save_adapter(model.state_dict(), config, top / "exp" / "adapter.safetensors")
+    return top
+
+
+def run(corpus, output, *options, encodings=True, status=0):
+    arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(output), *SHORT, *options]
+    if encodings:
+        arguments += ["--encodings_dir", str(corpus / "encodings")]
+    if "--input" not in options:
+        arguments += ["--model_dir", str(corpus / "exp")]
+    if "--max_failed" not in options:
+        arguments += ["--max_failed", "0.5"]
+    assert decode.main(arguments) == status
+    return output
+
+
+def lines(path):
+    return {line.split()[0]: line for line in path.read_text(encoding="utf-8").splitlines()}
+
+
+def hypotheses(directory):
+    found = [json.loads(line) for line in (directory / "hypotheses.jsonl").read_bytes().splitlines()]
+    assert [h["utt_id"] for h in found] == sorted(h["utt_id"] for h in found)
+    return {h["utt_id"]: h for h in found}
+
+
+@pytest.fixture(scope="module")
+def decoded(corpus, tmp_path_factory):
+    """Everything decoded by one job."""
+    return run(corpus, tmp_path_factory.mktemp("decoded") / "greedy")
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for utt_id in one:
+        assert one[utt_id]["token_ids"] == other[utt_id]["token_ids"] and one[utt_id]["text"] == other[utt_id]["text"]
+        assert one[utt_id]["score"] == pytest.approx(other[utt_id]["score"], abs=1e-2)
+
+
+def test_every_utterance_comes_out_or_is_left_out_with_its_reason(corpus, decoded):
+    found = hypotheses(decoded)
+    assert sorted(found) == sorted([*(f"a{i}" for i in range(7)), "q0", "q3", "q6"])
+    assert (decoded / "left_out.tsv").read_text() == "a7\tno encoding\n"
+    assert lines(decoded / "text").keys() == found.keys() == lines(decoded / "score").keys()
+    summary = json.loads((decoded / "summary.json").read_text())
+    assert summary["utterances"] == 11 and summary["decoded"] == 10 and summary["left_out"] == {"no encoding": 1}
+    assert len({tuple(h["token_ids"]) for h in found.values()}) > 2
+
+
+def test_it_is_what_the_model_says(corpus, decoded):
+    reader = EncodingReader(corpus / "encodings")
+    model = load_model(corpus / "exp")
+    key = AudioSource(str(corpus / "6.wav")).key
+    request = Request("q6", "translate this speech", ("james", "mary"), speech=lambda: reader[key], frames=99)
+    ((_, expected),) = Decoder(model, DecodingOptions(max_length=12)).decode([request])
+    assert hypotheses(decoded)["q6"]["token_ids"] == list(expected.token_ids)
+
+
+def test_jobs_merged_are_one_job(corpus, decoded, tmp_path):
+    for job in "123":
+        run(corpus, tmp_path / "out", "--job", job, "--num_jobs", "3")
+    assert not (tmp_path / "out" / "text").exists()
+    run(corpus, tmp_path / "out", "--num_jobs", "3", "--merge", "true")
+    same(hypotheses(tmp_path / "out"), hypotheses(decoded))
+
+
+def test_a_killed_job_is_resumed_and_a_complete_one_is_left_alone(corpus, decoded, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "out"
+    run(corpus, output, "--job", "1", "--num_jobs", "2")
+    path = output / "hypotheses.1.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    (output / "done.1").unlink()
+    path.write_bytes(whole[0] + whole[1] + whole[2][:30])
+    asked = []
+    original = Decoder.decode_batches
+    monkeypatch.setattr(Decoder, "decode_batches", lambda self, r: asked.append(len(r)) or original(self, r))
+    run(corpus, output, "--job", "1", "--num_jobs", "2")
+    assert asked == [len(whole) - 2] and "2 of them decoded before" in capsys.readouterr().out
+    run(corpus, output, "--job", "1", "--num_jobs", "2")
+    run(corpus, output, "--job", "2", "--num_jobs", "2")
+    run(corpus, output, "--num_jobs", "2", "--merge")
+    assert len(asked) == 2  # the first job was not decoded a third time
+    same(hypotheses(output), hypotheses(decoded))
+    before = {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
+    run(corpus, output)
+    assert "already decoded" in capsys.readouterr().out
+    assert before == {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
+
+
+def test_from_audio_as_from_encodings(corpus, decoded, tmp_path):
+    output = run(corpus, tmp_path / "live", "--foundation", str(corpus / "pair.yaml"), encodings=False)
+    same(hypotheses(output), hypotheses(decoded))
+    assert (output / "left_out.tsv").read_text().startswith("a7\t")
+    assert "no encoding" not in (output / "left_out.tsv").read_text()  # but why it could not be encoded
+
+
+def test_bounds_are_the_frozen_llm_on_ctc_text_and_on_the_transcript(corpus, tmp_path):
+    pair = ["--foundation", str(corpus / "pair.yaml")]
+    cascade = hypotheses(run(corpus, tmp_path / "ctc", "--input", "ctc", *pair))
+    bound = run(corpus, tmp_path / "true", "--input", "transcript", *pair, encodings=False)
+    assert (bound / "left_out.tsv").read_text() == "q3\tno transcript\n"
+    reader, model = EncodingReader(corpus / "encodings"), load_model(corpus / "exp")
+    ctc = reader.ctc_hypothesis(AudioSource(str(corpus / "6.wav")).key)
+    assert len(ctc) > 2
+    requests = [
+        Request("ctc", "translate this speech", ("james", "mary"), text=ctc),
+        Request("true", "translate this speech", ("james", "mary"), text="call mary"),
+    ]
+    expected = dict(Decoder(model, DecodingOptions(max_length=12)).decode(requests))
+    assert cascade["q6"]["token_ids"] == list(expected["ctc"].token_ids)
+    assert hypotheses(bound)["q6"]["token_ids"] == list(expected["true"].token_ids)
+    assert "a7" in hypotheses(bound) and "a7" not in cascade  # its text is known, its audio is not
+
+
+def test_context_is_used_as_asked(corpus, decoded, tmp_path, monkeypatch):
+    prompts = []
+    build = PromptTemplate.build
+
+    def spy(self, tokenizer, text, context=()):
+        prompts.append(tuple(context))
+        return build(self, tokenizer, text, context)
+
+    monkeypatch.setattr(PromptTemplate, "build", spy)
+
+    def contexts(name, *options):
+        prompts.clear()
+        run(corpus, tmp_path / name, *options)
+        return set(prompts)
+
+    assert contexts("none", "--biasing", "none") == {()}
+    assert contexts("prompt", "--biasing", "prompt") == {("james", "mary")}
+    # neither can be spelled with six characters: nothing is placed, and the prompt names nothing
+    assert () in contexts("place", "--biasing", "place", "--biasing_threshold", "-1")
+    same(hypotheses(tmp_path / "place"), hypotheses(tmp_path / "none"))
+    # without speech there is nowhere to place them
+    pair = ("--foundation", str(corpus / "pair.yaml"))
+    assert contexts("ctc", "--biasing", "place", "--input", "ctc", *pair) == {("james", "mary")}
+
+
+def test_too_little_memory_names_what_to_lower_and_keeps_what_is_decoded(corpus, decoded, tmp_path, monkeypatch):
+    original = Decoder._decode
+    calls = []
+
+    def sometimes(self, batch):
+        calls.append(batch)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, batch)
+
+    monkeypatch.setattr(Decoder, "_decode", sometimes)
+    with pytest.raises(UserError, match="lower --batch_tokens or --batch_size"):
+        run(corpus, tmp_path / "out", "--batch_size", "4")
+    run(corpus, tmp_path / "out", "--batch_size", "2")
+    assert [len(batch) for batch in calls] == [4, 4, 2, 2, 2]
+    same(hypotheses(tmp_path / "out"), hypotheses(decoded))
+
+
+def test_several_sets_and_tasks_in_one_call(corpus, tmp_path):
+    data, encodings = str(corpus / "data"), str(corpus / "encodings")
+    arguments = ["--data_dir", data, data, "--encodings_dir", encodings, encodings, "--model_dir", str(corpus / "exp")]
+    outputs = ["--output_dir", str(tmp_path / "one"), str(tmp_path / "two")]
+    assert decode.main([*arguments, *outputs, *SHORT, "--tasks", "ast"]) == 0
+    assert hypotheses(tmp_path / "one").keys() == hypotheses(tmp_path / "two").keys() == {"q0", "q3", "q6"}
+    with pytest.raises(UserError, match="1 for 2 --data_dir; give as many"):
+        decode.main([*arguments, *outputs[:2]])
+    with pytest.raises(UserError, match=r"no rows of task\(s\) nli; it has asr, ast"):
+        run(corpus, tmp_path / "three", "--tasks", "nli")
+
+
+def test_too_many_left_out_is_an_error_after_all_good_ones_are_written(corpus, tmp_path, capsys):
+    output = run(corpus, tmp_path / "out", "--max_failed", "0.01", status=1)
+    assert "9.1 % of the utterances are left out" in capsys.readouterr().err
+    assert len(hypotheses(output)) == 10
+    run(corpus, output, "--max_failed", "0.01", status=1)  # still an error, not "already decoded"
+    run(corpus, output, "--max_failed", "0.1")
+
+
+def test_results_of_another_adapter_or_setting_are_not_mixed(corpus, tmp_path):
+    output = run(corpus, tmp_path / "out")
+    with pytest.raises(UserError, match="options.*--overwrite true"):
+        run(corpus, output, "--beam_size", "2")
+    run(corpus, output, "--beam_size", "2", "--overwrite", "true")
+    run(corpus, output, "--beam_size", "2", "--batch_size", "2")  # which changes nothing
+
+
+def test_encodings_of_another_encoder_are_refused(corpus, tmp_path):
+    copy = tmp_path / "encodings"
+    copy.mkdir()
+    for path in (corpus / "encodings").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    fingerprint = json.loads((copy / "fingerprint.json").read_text())
+    fingerprint["reduction"] = {"kind": "ctc_blank", "threshold": "0.5"}
+    (copy / "fingerprint.json").write_text(json.dumps(fingerprint))
+    with pytest.raises(UserError, match="another configuration.*reduction"):
+        run(corpus, tmp_path / "out", "--encodings_dir", str(copy), encodings=False)
+
+
+def test_configuration_file(corpus, decoded, tmp_path):
+    (tmp_path / "decode.yaml").write_text("max_length: 3\nbeam_size: 2\nbiasing: prompt\n")
+    output = run(corpus, tmp_path / "out", "--config", str(tmp_path / "decode.yaml"))
+    settings = json.loads((output / "settings.json").read_text())
+    assert settings["options"]["beam_size"] == 2 and settings["options"]["max_length"] == 12  # the command line wins
+    (tmp_path / "decode.yaml").write_text("beam_sise: 2\n")
+    with pytest.raises(UserError, match="unknown key 'beam_sise', did you mean 'beam_size'"):
+        run(corpus, tmp_path / "out", "--config", str(tmp_path / "decode.yaml"))
+    (tmp_path / "decode.yaml").write_text("beam_size: {a: 1}\n")
+    with pytest.raises(UserError, match="must be one value"):
+        run(corpus, tmp_path / "out", "--config", str(tmp_path / "decode.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--job", "3", "--num_jobs", "2"], "--job must be from 1"),
+        (["--beam_size", "0"], "beam_size must be at least 1"),
+        (["--model_dir", "nowhere"], "nowhere.*does not exist"),
+        (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
+        (["--input", "ctc"], "needs --foundation"),
+        (["--ngpu", "1"], "no GPU"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_sentence(corpus, tmp_path, options, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = ["--model_dir", str(corpus / "exp")] if options[0] not in ("--model_dir", "--input") else []
+    arguments = ["--data_dir", str(corpus / "data"), "--encodings_dir", str(corpus / "encodings"), *model]
+    with pytest.raises(UserError, match=words):
+        decode.main([*arguments, "--output_dir", str(tmp_path / "out"), *options])
+
+
+def test_help_and_a_finished_call_do_not_import_torch(corpus, decoded):
+    code = "import sys; from slm_espnet.bin import decode; decode.main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(decoded), *SHORT, "--max_failed", "0.5"]
+    arguments += ["--encodings_dir", str(corpus / "encodings"), "--model_dir", str(corpus / "exp")]
+    output = subprocess.run([sys.executable, "-c", code, *arguments], text=True, capture_output=True)
+    assert output.returncode == 0 and "already decoded" in output.stdout, output.stderr
+    help_text = subprocess.check_output([sys.executable, "-m", "slm_espnet.bin.decode", "--help"], text=True)
+    assert "--beam_size" in help_text

@@ -1,0 +1,57 @@
+"""Encoders without CTC: Whisper's windows, and self-supervised models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers as hf
+
+from slm_espnet.errors import UserError
+from slm_espnet.speech_encoder.build import build_speech_encoder
+
+
+@pytest.fixture(scope="session")
+def whisper(save_model):
+    """A tiny Whisper with windows of 2 s."""
+    config = hf.WhisperConfig(
+        d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=24, decoder_ffn_dim=24, max_source_positions=100, num_mel_bins=20, vocab_size=60,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, begin_suppress_tokens=None,
+        max_target_positions=20,
+    )  # fmt: skip
+    extractor = hf.WhisperFeatureExtractor(feature_size=20, chunk_length=2)
+    folder = save_model(hf.WhisperForConditionalGeneration, config, extractor)
+    return build_speech_encoder("hf_encoder", {"model": str(folder)})
+
+
+def test_whisper_is_cut_to_the_length_of_the_speech(whisper, assert_batch_is_single):
+    assert whisper.frame_shift == 0.02 and whisper.blank_id is None and whisper.vocabulary is None
+    output = whisper(torch.randn(1, 9000), torch.tensor([9000]))
+    assert output.lengths.tolist() == [29] and output.frames.shape == (1, 29, 16)  # 9000 / 320, rounded up
+    assert_batch_is_single(whisper)
+
+
+def test_whisper_takes_audio_longer_than_its_window(whisper):
+    speech = 0.1 * torch.randn(2, 75000, generator=torch.Generator().manual_seed(0))
+    speech[0, 20000:] = 0
+    output = whisper(speech, torch.tensor([20000, 75000]))
+    assert output.lengths.tolist() == [63, 235]
+    assert output.frames[0, 63:].abs().max() == 0
+    window = whisper(speech[1:, 32000:64000], torch.tensor([32000]))
+    torch.testing.assert_close(output.frames[1, 100:200], window.frames[0], atol=1e-5, rtol=0)
+    last = whisper(speech[1:, 64000:], torch.tensor([11000]))
+    torch.testing.assert_close(output.frames[1, 200:], last.frames[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_self_supervised_models(layer_norm, waveform_model, assert_batch_is_single):
+    folder = waveform_model(hf.HubertConfig, hf.HubertModel, layer_norm)
+    encoder = build_speech_encoder("hf_encoder", {"model": str(folder)})
+    assert encoder.takes_padding is layer_norm
+    assert encoder(torch.randn(1, 8000), torch.tensor([8000])).ctc_log_probs is None
+    assert_batch_is_single(encoder)
+
+
+def test_other_models_are_refused(tiny_t5):
+    with pytest.raises(UserError, match="type t5.*whisper"):
+        build_speech_encoder("hf_encoder", {"model": str(tiny_t5)})
