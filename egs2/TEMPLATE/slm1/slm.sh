@@ -86,7 +86,8 @@ if [ -z "${slm_tag}" ]; then
     [ -z "${download_model}" ] || slm_tag=$(sanitize "$(basename "${download_model}")")
 fi
 if [ -z "${inference_tag}" ]; then
-    inference_tag=$(basename "${inference_config:-default}" .yaml)${inference_args:+_$(sanitize "${inference_args}")}
+    inference_tag=$(basename "${inference_config:-default}" .yaml | sed -e 's/^decode_\?//' -e 's/^$/default/')
+    inference_tag+=${inference_args:+_$(sanitize "${inference_args}")}
 fi
 encodings="${dumpdir}/encodings/${foundation_tag}"
 stats="${expdir}/slm_stats_${foundation_tag}${train_tasks:+_$(sanitize "${train_tasks}")}"

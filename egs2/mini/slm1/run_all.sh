@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The table of README.md: each configuration with several seeds, then one page of means and deviations.
+# The tables of RESULTS.md: three configurations with several seeds, what each of our additions is worth alone (first
+# seed), then one page of means and deviations.
 #
 #   ./run_all.sh --seeds "1 2 3"
 #
@@ -9,25 +10,35 @@ cd "$(dirname "$0")"
 
 seeds="1 2 3"          # one training of each configuration for each
 output=exp/RESULTS.md  # the page
+expdir=exp             # experiments
+run_opts=              # more options for run.sh, such as "--inference_nj 1"
 
 . utils/parse_options.sh
 . ./path.sh
 
 experiments=()
 
-# experiment TASKS CONFIG SEED: one adapter; also decoded on unknown names without the lists that hold them.
+# experiment NAME SEED TASKS CONFIG ARGUMENTS: one adapter; also decoded on unknown names without the lists that hold them.
 experiment() {
-    local tag=$2_seed$3
-    local settings=(--train_tasks "$1" --slm_config "conf/$2.yaml" --slm_tag "${tag}" --seed "$3")
+    local tag=$1_seed$2
+    local settings=(--train_tasks "$3" --slm_config "conf/$4.yaml" --slm_args "$5" --slm_tag "${tag}" --seed "$2")
+    # shellcheck disable=SC2206  # several options
+    settings+=(--expdir "${expdir}" ${run_opts})
     ./run.sh "${settings[@]}"
     ./run.sh "${settings[@]}" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
         --inference_tag no_lists --inference_args "--biasing none"
-    experiments+=("exp/slm_${tag}")
+    experiments+=("${expdir}/slm_${tag}")
 }
 
+first=${seeds%% *}
 for seed in ${seeds}; do
-    experiment asr train_asr "${seed}"
-    experiment "asr ast" train_asr_ast "${seed}"
-    experiment asr train_linear "${seed}"
+    experiment asr "${seed}" asr train_asr ""
+    experiment asr_ast "${seed}" "asr ast" train_asr_ast ""
+    experiment linear "${seed}" asr train_linear ""
 done
-python3 -m slm_espnet.bin.compare "${experiments[@]}" --inference_tag decode --output "${output}"
+experiment linear_ctc "${first}" asr train_linear \
+    "--adapter_output_conf ctc_head=true --model_conf ctc_weight=0.1 --model_conf ctc_only_steps=300"
+experiment frames "${first}" asr train_asr "--adapter_output_conf collapse=false"
+experiment mixture_ce "${first}" asr train_asr \
+    "--adapter_output_conf collapse=false --model_conf ctc_weight=0.0 --model_conf ctc_only_steps=0"
+python3 -m slm_espnet.bin.compare "${experiments[@]}" --inference_tag default --output "${output}"
