@@ -64,7 +64,7 @@ class ESPnetSLMModel(AbsESPnetModel):
         adapter: Adapter,
         template: PromptTemplate,
         ce_weight: float = 1.0,  # weight of cross-entropy on the target, per target token
-        ctc_weight: float = 0.1,  # weight of CTC, per LLM token: several times CE, so a tenth balances them
+        ctc_weight: float = 1.0,  # weight of CTC, per LLM token; much below 1 the adapter falls silent (doc/LOG.md)
         ctc_only_steps: int = 0,  # so many first training steps with CTC alone, in which the LLM is not run
         autocast_dtype: str = "none",  # none | bfloat16: dtype of the LLM's matrix products in training
         diagnostic_batches: int = 4,  # validation batches on which listening is measured; 0 switches it off
