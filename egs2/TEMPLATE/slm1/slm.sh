@@ -267,11 +267,15 @@ fi
 
 if begin 6 "scoring"; then
     options=()
+    trained=${train_tasks}
+    if [ -z "${trained}${download_model}" ] && [ -f "${datadir}/${train_set}/utt2task" ]; then
+        trained=$(awk '{print $2}' "${datadir}/${train_set}/utt2task" | sort -u | xargs) # all of them
+    fi
     [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
     [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
     ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
-        --train_tasks "${train_tasks}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
+        --train_tasks "${trained}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
         --command "${INVOCATION}" "${options[@]}"
     log "results are in ${slm_exp}/RESULTS.md and ${slm_exp}/results.json"
     end 6

@@ -37,7 +37,7 @@ for seed in ${seeds}; do
     experiment linear "${seed}" asr train_linear ""
 done
 experiment linear_ctc "${first}" asr train_linear \
-    "--adapter_output_conf ctc_head=true --model_conf ctc_weight=1.0 --model_conf ctc_only_steps=300"
+    "--adapter_output_conf ctc_head=true --model_conf ctc_weight=1.0 --model_conf ctc_only_steps=400"
 experiment frames "${first}" asr train_asr "--adapter_output_conf collapse=false"
 experiment mixture_ce "${first}" asr train_asr \
     "--adapter_output_conf collapse=false --model_conf ctc_weight=0.0 --model_conf ctc_only_steps=0"
