@@ -43,7 +43,7 @@ language model. It knows synthetic voices and a little real speech; it is a test
 | Model | ESPnet ASR, `encoder: conv`, {parameters:.2f} M parameters, float16 weights, float32 compute |
 | Output | one frame per 30 ms; CTC over {tokens} characters and symbols, blank 0 |
 | Command | `egs2/mini/asr1/run.sh --stage 1 --stop_stage 3` with the corpora below, seed {seed} |
-| Training | a second cycle of {steps} steps (after a first one, `conf/train.yaml`) of about {batch_seconds:.0f} s of audio, {minutes:.0f} minutes |
+| Training | two cycles; the second: {steps} steps of about {batch_seconds:.0f} s, {minutes:.0f} minutes |
 | Hardware | one thread, {cpu} |
 | Read it with | `slm_espnet.asr.task.ASRTask.build_model` on config.yaml, then a strict load of model.safetensors |
 
