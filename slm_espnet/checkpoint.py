@@ -52,6 +52,7 @@ def save_adapter(state: dict[str, torch.Tensor], config: dict[str, Any], path: P
     temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
         save_file(tensors, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)

@@ -226,3 +226,11 @@ def test_path_sh_says_what_is_missing(tmp_path):
         ["bash", "-c", f". {TEMPLATE}/path.sh"], capture_output=True, text=True, env=environment, cwd=tmp_path
     )
     assert done.returncode == 1 and "run `make install`" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_without_train_tasks_every_task_of_the_training_set_counts_as_trained(recipe):
+    """Once all of them were marked as unseen in the results."""
+    slm(recipe, "--stop_stage", "1")
+    (recipe / "data/train/utt2task").write_text("u asr\nv ast\nw asr\n")
+    _, calls = slm(recipe, "--stage", "6")
+    assert option(calls[-1], "--train_tasks") == ["asr", "ast"]
