@@ -8,31 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.training.build import build_model
+from slm_espnet.training.config import read_config
 
 ADAPTER_FILE = "adapter.safetensors"
 CONFIG_FILE = "config.yaml"
 TRAINING_STATE = ("training_forwards",)  # belongs to a training run, not to the model
 LLM_KEYS = ("kind", "weights_sha256")  # what makes two LLMs the same; where they lie and their dtype may differ
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read config.yaml; UserError when it is missing or not a mapping."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; give the directory of a trained model") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(config, dict) or "adapter" not in config:
-        raise UserError(f"{path} is not the configuration of an adapter training")
-    return config
 
 
 def save_adapter(state: dict[str, torch.Tensor], config: dict[str, Any], path: Path) -> None:

@@ -27,7 +27,8 @@ def write_adapter(exp_dir: Path, inference_model: str) -> Path:
     """Read ESPnet's weights, check that they are whole, write them as safetensors; returns the file's path."""
     import torch
 
-    from slm_espnet.checkpoint import ADAPTER_FILE, CONFIG_FILE, read_config, save_adapter
+    from slm_espnet.checkpoint import ADAPTER_FILE, CONFIG_FILE, save_adapter
+    from slm_espnet.training.config import read_config
 
     config = read_config(exp_dir / CONFIG_FILE)
     source = exp_dir / inference_model

@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from slm_espnet.data.datadir import Row, read_data_dir
 from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis
@@ -26,6 +24,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
 from slm_espnet.llm.source import find_model
+from slm_espnet.training.config import read_config
 from slm_espnet.weights import file_sha256
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class DecodingRun:
         """Kind, configuration and prompt of the LLM: the trained model's, else the foundation's."""
         kind, conf, prompt = (None, {}, {})
         if self.args.model_dir is not None:
-            config = read_training_config(self.args.model_dir / "config.yaml")
+            config = read_config(self.args.model_dir / "config.yaml")
             kind, conf, prompt = config["llm"], dict(config.get("llm_conf") or {}), config.get("prompt_conf") or {}
         if self.foundation is not None:
             if self.args.model_dir is None:
@@ -286,16 +285,3 @@ class Progress:
         rate = self.done / max(1e-9, self.said - self.began)
         left = (self.total - self.done) / rate if rate else 0.0
         print(f"{self.name}: {self.done}/{self.total} utterances, {rate:.1f}/s, {left:.0f} s left", flush=True)
-
-
-def read_training_config(path: Path) -> dict[str, Any]:
-    """config.yaml of a trained model; UserError when there is none."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; give the directory of a trained model (--model_dir)") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(config, dict) or not config.get("llm"):
-        raise UserError(f"{path} is not the configuration of an adapter training")
-    return config
