@@ -28,9 +28,11 @@ ESPNET_NEEDS = [
     "typeguard",
 ]
 INSTALL_REQUIRES = [
+    "beautifulsoup4",
     "huggingface_hub",
     "jiwer",
     "kaldiio>=2.18",
+    "lhotse>=1.33,<2",
     "numpy>=2",
     "packaging",
     "pandas",
@@ -53,6 +55,7 @@ setup(
     description="SLM on ESPnet: a frozen speech encoder and a frozen language model, joined by a small trained adapter",
     license="Apache-2.0",
     packages=find_packages(include=["slm_espnet", "slm_espnet.*"]),
+    package_data={"slm_espnet.tasks": ["languages.yaml"]},
     python_requires=">=3.11,<3.12",
     install_requires=INSTALL_REQUIRES + ESPNET_NEEDS,
     extras_require={

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.modules.module import _IncompatibleKeys
 
@@ -19,6 +18,7 @@ from slm_espnet.adapter.adapter import Adapter
 from slm_espnet.adapter.base import Placement
 from slm_espnet.adapter.input import valid_mask
 from slm_espnet.llm.base import AbsLLM
+from slm_espnet.loss import accuracy, cross_entropy, ctc, kl_divergence
 from slm_espnet.prompt import Prompt, PromptTemplate
 
 AUTOCAST_DTYPES = {"none": None, "bfloat16": torch.bfloat16}
@@ -65,6 +65,8 @@ class ESPnetSLMModel(AbsESPnetModel):
         template: PromptTemplate,
         ce_weight: float = 1.0,  # weight of cross-entropy on the target, per target token
         ctc_weight: float = 1.0,  # weight of CTC, per LLM token; much below 1 the adapter falls silent (doc/LOG.md)
+        kl_weight: float = 0.0,  # weight of KL to the LLM on the true transcript, per target token; one more LLM pass
+        kl_temperature: float = 1.0,  # softens both sides of KL; above 1 more of what the teacher holds unlikely counts
         ctc_only_steps: int = 0,  # so many first training steps with CTC alone, in which the LLM is not run
         autocast_dtype: str = "none",  # none | bfloat16: dtype of the LLM's matrix products in training
         diagnostic_batches: int = 4,  # validation batches on which listening is measured; 0 switches it off
@@ -72,14 +74,19 @@ class ESPnetSLMModel(AbsESPnetModel):
         super().__init__()
         if autocast_dtype not in AUTOCAST_DTYPES:
             raise ValueError(f"autocast_dtype must be one of {', '.join(AUTOCAST_DTYPES)}, not {autocast_dtype!r}")
-        if ce_weight < 0 or ctc_weight < 0 or ctc_only_steps < 0:
-            raise ValueError("ce_weight, ctc_weight and ctc_only_steps cannot be negative")
-        if ctc_only_steps and not ctc_weight:
-            raise ValueError("ctc_only_steps needs a ctc_weight above 0")
+        if min(ce_weight, ctc_weight, kl_weight, ctc_only_steps) < 0:
+            raise ValueError("ce_weight, ctc_weight, kl_weight and ctc_only_steps cannot be negative")
+        if not ce_weight and not ctc_weight and not kl_weight:
+            raise ValueError("one of ce_weight, ctc_weight and kl_weight must be above 0")
+        if not kl_temperature > 0:
+            raise ValueError(f"kl_temperature must be above 0, not {kl_temperature}")
+        if ctc_only_steps and not (ctc_weight and adapter.output.has_ctc):
+            raise ValueError("ctc_only_steps needs a ctc_weight above 0 and an adapter_output with CTC")
         self.llm = llm
         self.adapter = adapter
         self.template = template
         self.ce_weight, self.ctc_weight, self.ctc_only_steps = ce_weight, ctc_weight, ctc_only_steps
+        self.kl_weight, self.kl_temperature = kl_weight, kl_temperature
         self.autocast_dtype = AUTOCAST_DTYPES[autocast_dtype]
         self.diagnostic_batches = diagnostic_batches
         self.encoding_fingerprint: dict[str, Any] | None = None  # of the encodings the adapter is trained on
@@ -129,9 +136,11 @@ class ESPnetSLMModel(AbsESPnetModel):
     def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss on one batch of the collate function (see training/collate.py).
 
-        Loss = ce_weight · CE(target | prompt, speech) + ctc_weight · CTC(LLM tokens of the transcript | mixing logits).
-        Both are means over tokens, and the weight returned is the number of target tokens, so that what ESPnet averages
-        over batches is a mean over tokens however the data was cut into batches.
+        Loss = ce_weight · CE(target | prompt, speech) + kl_weight · KL(LLM on transcript ‖ LLM on speech)
+        + ctc_weight · CTC(LLM tokens of the transcript | mixing logits); what has no weight is not computed. Each is a
+        mean over tokens, and the weight returned is the number of target tokens, so that what ESPnet averages over
+        batches is a mean over tokens however the data was cut into batches. KL and CTC are means over those
+        utterances that have a transcript; a batch without any has no part of theirs.
         """
         ctc_only = False
         if self.training:
@@ -139,72 +148,73 @@ class ESPnetSLMModel(AbsESPnetModel):
             ctc_only = int(self.training_forwards) < self.ctc_only_steps
             self.training_forwards += 1
         speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
-        stats: dict[str, torch.Tensor] = {}
-        loss = speech.embeddings.sum() * 0.0
-        if self.ctc_weight and speech.ctc_log_probs is not None:
-            ctc = self._ctc(speech.ctc_log_probs, speech.ctc_lengths, batch)
-            if ctc is not None:
-                stats["loss_ctc"] = ctc.detach()
-                loss = loss + ctc * self.ctc_weight
-        if not ctc_only:
-            ce, accuracy = self._cross_entropy(speech.embeddings, speech.lengths, batch)
-            stats.update(loss_ce=ce.detach(), acc=accuracy)
-            loss = loss + ce * self.ce_weight
+        known = batch["transcript_lengths"] > 0
+        some_known = bool(known.any())
+        loss, stats = speech.embeddings.sum() * 0.0, {}
+        if self.ctc_weight and some_known and speech.ctc_log_probs is not None:
+            part = ctc(
+                speech.ctc_log_probs[known], speech.ctc_lengths[known],
+                batch["transcript"][known], batch["transcript_lengths"][known],
+            )  # fmt: skip
+            loss, stats["loss_ctc"] = loss + part * self.ctc_weight, part.detach()
+        if not ctc_only and (self.ce_weight or (self.kl_weight and some_known)):
+            logits, target = self._logits(speech.embeddings, speech.lengths, batch), _flat_target(batch)
+            stats["acc"] = accuracy(logits, target)
+            if self.ce_weight:
+                part = cross_entropy(logits, target)
+                loss, stats["loss_ce"] = loss + part * self.ce_weight, part.detach()
+            if self.kl_weight and some_known:
+                part = self._kl(logits, known, batch)
+                loss, stats["loss_kl"] = loss + part * self.kl_weight, part.detach()
         stats.update(loss=loss.detach(), embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
         if not self.training and self._validated < self.diagnostic_batches:
             self._validated += 1
             stats.update(self._listening(speech.embeddings.detach(), speech.lengths, batch))
         return loss, stats, batch["target_lengths"].sum()
 
-    def _cross_entropy(
-        self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean over target tokens, and the share of them that is predicted right."""
+    def _logits(self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The LLM's logits (N, V) at the batch's N target positions, with (B, S, E) in the place of speech."""
         inputs, input_lengths = self._assemble(
             (batch["prefix"], batch["prefix_lengths"]), (speech, lengths), (batch["suffix"], batch["suffix_lengths"])
         )
-        target, target_lengths = batch["target"], batch["target_lengths"]
         with self._autocast(inputs.device):
-            logits = self.llm.loss_logits(inputs, input_lengths, target, target_lengths)
-        expected = target[valid_mask(target_lengths, target.size(1))]
-        accuracy = (logits.detach().argmax(-1) == expected).float().mean()
-        return F.cross_entropy(logits.float(), expected), accuracy
+            return self.llm.loss_logits(inputs, input_lengths, batch["target"], batch["target_lengths"])
+
+    def _kl(self, logits: torch.Tensor, known: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """KL at the target positions of the utterances that have a transcript.
+
+        The teacher reads what `text_embeddings` gives: the same prompt, with the transcript in the place of speech. It
+        is the LLM as it came, without LoRA.
+        """
+        names = [name for part in ("prefix", "suffix", "target", "transcript") for name in (part, f"{part}_lengths")]
+        chosen = {name: batch[name][known] for name in names}
+        with torch.no_grad(), self.llm.without_lora():
+            transcript = self.llm.embed(chosen["transcript"])
+            teacher = self._logits(transcript, chosen["transcript_lengths"], chosen)
+        positions = known.repeat_interleave(batch["target_lengths"])
+        return kl_divergence(logits[positions], teacher, self.kl_temperature)
 
     def _autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(device.type, self.autocast_dtype)
 
-    @staticmethod
-    def _ctc(log_probs: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
-        """Mean over the LLM tokens of those utterances that have a transcript; None when none has.
-
-        CTC sums over all alignments (Graves et al. 2006); labels are LLM ids + 1, after the blank at 0. Transcripts
-        that are longer than the speech count as zero.
-        """
-        known = batch["ctc_target_lengths"] > 0
-        if not bool(known.any()):
-            return None
-        target_lengths = batch["ctc_target_lengths"][known]
-        losses = F.ctc_loss(
-            log_probs[known].transpose(0, 1),
-            batch["ctc_target"][known] + 1,
-            lengths[known],
-            target_lengths,
-            reduction="none",
-            zero_infinity=True,
-        )
-        return losses.sum() / target_lengths.sum()
-
     @torch.no_grad()
     def _listening(
         self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Is it listening? The loss with another utterance's speech and with silence, and how large embeddings are."""
+
+        def loss(embeddings: torch.Tensor, embedding_lengths: torch.Tensor) -> torch.Tensor:
+            return cross_entropy(self._logits(embeddings, embedding_lengths, batch), target)
+
+        target = _flat_target(batch)
         silent = self.adapter(torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table())
-        stats = {"loss_ce_empty": self._cross_entropy(silent.embeddings, silent.lengths, batch)[0]}
+        stats = {"loss_ce_empty": loss(silent.embeddings, silent.lengths)}
+        if not self.ce_weight:
+            stats["loss_ce"] = loss(speech, lengths)  # is no part of the loss, but what the others are compared with
         if len(lengths) > 1:
-            stats["loss_ce_shuffled"] = self._cross_entropy(speech.roll(1, 0), lengths.roll(1, 0), batch)[0]
+            stats["loss_ce_shuffled"] = loss(speech.roll(1, 0), lengths.roll(1, 0))
         if self._token_norm is None:
             self._token_norm = self.llm.embedding_table().float().norm(dim=-1).mean()
         norms = speech[valid_mask(lengths, speech.size(1))].float().norm(dim=-1)
@@ -239,6 +249,11 @@ class ESPnetSLMModel(AbsESPnetModel):
             raise RuntimeError(f"adapter weights do not fit: missing keys {missing}, unknown keys {unexpected}")
         super().load_state_dict(given, strict=False, assign=assign)
         return _IncompatibleKeys([], [])
+
+
+def _flat_target(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(N,) target ids of the batch, utterance by utterance."""
+    return batch["target"][valid_mask(batch["target_lengths"], batch["target"].size(1))]
 
 
 def _drop_frozen(model: ESPnetSLMModel, state: dict[str, Any], prefix: str, _metadata: dict) -> None:

@@ -8,7 +8,9 @@
     llm_conf: {model: ../../egs2/mini/foundations/llm}
     prompt_conf: {speech_end: "<sp>"}
 
-A model that is given as a relative path is looked for from the directory of the YAML file.
+A model that is given as a relative path is looked for from the directory of the YAML file. `speech_encoder_config` and
+`llm_config` repeat what decides a model's size, as its own config.json (of ESPnet models: config.yaml) has it, so that
+`slm_espnet.bin.plan` can say what a pair needs before anything is downloaded; nothing else reads them.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ class Foundation:
     speech_encoder_conf: dict[str, Any] = field(default_factory=dict)  # model, revision, dtype, ...
     length_reduction: str = "ctc_blank"  # static reduction: ctc_blank, ctc_merge, stack or none
     length_reduction_conf: dict[str, Any] = field(default_factory=dict)  # threshold, ...
-    llm_conf: dict[str, Any] = field(default_factory=dict)  # model, revision, dtype, lora
+    llm_conf: dict[str, Any] = field(default_factory=dict)  # model, revision, dtype, quantization, lora
     prompt_conf: dict[str, Any] = field(default_factory=dict)  # fields of PromptTemplate
+    speech_encoder_config: dict[str, Any] = field(default_factory=dict)  # sizes of a model that is not here yet
+    llm_config: dict[str, Any] = field(default_factory=dict)  # likewise
 
 
 def load_foundation(path: str | Path) -> Foundation:
@@ -66,7 +70,7 @@ def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
     # `length_reduction:` with nothing after it is the default
     checked = {name: value for name, value in values.items() if value is not None}
     for name, value in checked.items():
-        wanted = dict if name.endswith("_conf") else str
+        wanted = dict if name.endswith(("_conf", "_config")) else str
         if not isinstance(value, wanted):
             raise UserError(f"{path}: {name} must be {'a mapping' if wanted is dict else 'a name'}, not {value!r}")
     for name in ("speech_encoder_conf", "llm_conf"):

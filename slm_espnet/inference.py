@@ -85,7 +85,7 @@ class Decoder:
             model: ESPnetSLMModel, or TextModel where all requests are text.
             options: settings of the search and of the batches.
             biaser: (encoding, context) → phrases placed into the speech, and the phrases that the prompt is given in
-                place of the whole context (`biasing.select.ContextBiaser`); None gives the prompt the whole context.
+                place of the whole context (`biasing.context`); None gives the prompt the whole context.
         """
         self.model = model
         self.options = options or DecodingOptions()
@@ -107,7 +107,8 @@ class Decoder:
 
     def _size(self, request: Request) -> int:
         """Positions of the LLM's input, as far as is known before the adapter has run."""
-        prompt = self._prompt(request.instruction, request.context)
+        context = request.context if self.biaser is None else ()  # few are left of a long list
+        prompt = self._prompt(request.instruction, context)
         speech = request.frames if request.text is None else self._tokens(request.text)
         return len(prompt.prefix) + speech + len(prompt.suffix)
 

@@ -6,14 +6,17 @@ import argparse
 import difflib
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
+from espnet2.samplers.abs_sampler import AbsSampler
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
-from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
+from espnet2.tasks.abs_task import AbsTask, IteratorOptions, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
 from espnet2.train.distributed_utils import DistributedOption
@@ -37,9 +40,13 @@ from slm_espnet.training.build import (
     encodings_directories,
 )
 from slm_espnet.training.collate import collate
+from slm_espnet.training.data_path import split_path
 from slm_espnet.training.dataset import register_data_type
-from slm_espnet.training.diagnostics import count_parameters, describe_identity, describe_model
+from slm_espnet.training.diagnostics import count_parameters, describe_identity, describe_loss, describe_model
+from slm_espnet.training.groups import CountedIterFactory, Group, read_groups
+from slm_espnet.training.mixing import ExampleStreams, MixedBatches, MixingOptions
 from slm_espnet.training.preprocessor import SLMPreprocessor
+from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.trainer import CHECKPOINT, SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
@@ -97,6 +104,16 @@ class SLMTask(AbsTask):
         group.add_argument("--input_size", type=int_or_none, help="Width of an encoding; read from the encodings")
         group.add_argument("--encoding_fingerprint", action=NestedDictAction, help="Read from the encodings")
         group.add_argument("--llm_identity", action=NestedDictAction, help="Written into config.yaml by training")
+        group.add_argument(
+            "--mixing_conf",
+            action=NestedDictAction,
+            default={},
+            help="temperature and weights by which sets, tasks and languages are mixed; none: all examples alike",
+        )
+        group.add_argument(
+            "--trained_tasks", type=str, nargs="*", default=[], help="Written into config.yaml by training"
+        )
+        group.add_argument("--self_tasks", type=str, nargs="*", default=[], help="Likewise: seen in self targets only")
         group.add_argument("--num_threads", type=int_or_none, help="CPU threads; PyTorch's choice if none")
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
@@ -134,12 +151,19 @@ class SLMTask(AbsTask):
         apply_encodings(vars(args), directories)
         model = build_model(vars(args))
         args.llm_identity = dict(model.llm.identity())
+        if args.train_shape_file:
+            training_data = args.train_data_path_and_name_and_type
+            training_dirs = [data_dir for path, _, _ in training_data for data_dir, _ in split_path(path)]
+            groups = cls.training_groups(args).values()
+            args.trained_tasks, args.self_tasks = trained_and_self_tasks(groups, training_dirs)
+            check_own_answers(training_dirs, args.llm_identity)
         if args.resume and not args.collect_stats:
             cls._check_resumed(args)
         for side in ("encoder", "reduction"):
             logging.info("speech %s: %s", side, describe_identity(args.encoding_fingerprint.get(side) or {}))
         logging.info("language model: %s", describe_identity(args.llm_identity))
         logging.info("parameters:\n%s", describe_model(model))
+        logging.info("loss: %s", describe_loss(model))
         if directories:
             logging.info(describe_encodings(EncodingReader(directories[0])))
         if not count_parameters(model, trained_only=True):
@@ -155,6 +179,8 @@ class SLMTask(AbsTask):
             raise UserError("give one best_model_criterion: ESPnet averages wrongly where two share epochs")
         if isinstance(args.keep_nbest_models, list | tuple) and len(args.keep_nbest_models) != 1:
             raise UserError("give one keep_nbest_models: ESPnet averages wrongly for several")
+        if args.mixing_conf and (args.multiple_iterator or args.iterator_type != "sequence"):
+            raise UserError("mixing_conf needs iterator_type sequence, and multiple_iterator false")
         if args.train_dtype != "float32":
             raise UserError("adapters train in float32; set llm_conf.dtype or model_conf.autocast_dtype for the LLM")
         for part in ("train", "valid"):
@@ -197,7 +223,10 @@ class SLMTask(AbsTask):
     def count_steps(cls, args: argparse.Namespace) -> int:
         """Optimizer steps of the whole training."""
         batches = args.num_iters_per_epoch
-        if batches is None:
+        if batches is None and args.mixing_conf:
+            options = cls.build_iter_options(args, DistributedOption(), "train")
+            batches = len(cls.build_mixed_batches(args, options))
+        elif batches is None:
             options = cls.build_iter_options(args, DistributedOption(), "train")
             sampler = build_batch_sampler(
                 type=options.batch_type,
@@ -212,6 +241,58 @@ class SLMTask(AbsTask):
             )
             batches = len(list(sampler))
         return max(1, batches // args.accum_grad) * args.max_epoch
+
+    @classmethod
+    def training_groups(cls, args: argparse.Namespace) -> Mapping[str, Group]:
+        """Set, task and language of every training example."""
+        return read_groups([path for path, _, _ in args.train_data_path_and_name_and_type], args.train_shape_file[0])
+
+    @classmethod
+    def build_sequence_iter_factory(
+        cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
+    ) -> AbsIterFactory:
+        """ESPnet's batches for validation and unmixed training, else mixed ones; those of training are counted."""
+        if mode != "train":
+            return super().build_sequence_iter_factory(args, iter_options, mode)
+        if not args.mixing_conf:
+            inner = super().build_sequence_iter_factory(args, iter_options, mode)
+            return CountedIterFactory(inner, cls.training_groups(args))
+        batches = cls.build_mixed_batches(args, iter_options)
+        logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
+        inner = SequenceIterFactory(
+            dataset=cls.build_dataset(args, iter_options, set(cls.training_groups(args))),
+            batches=batches,
+            seed=0,  # the sampler is to be asked for epochs; it has the seed
+            shuffle=False,  # it shuffles
+            shuffle_within_batch=args.shuffle_within_batch,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
+        return CountedIterFactory(inner, cls.training_groups(args))
+
+    @classmethod
+    def build_mixed_batches(cls, args: argparse.Namespace, options: IteratorOptions) -> MixedBatches:
+        """Batches of examples drawn by mixing_conf."""
+        streams = ExampleStreams(cls.training_groups(args), MixingOptions.from_dict(args.mixing_conf), args.seed)
+        shard = (0, 1)
+        if options.distributed:
+            shard = (torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+        def form(shape_files: list[str]) -> AbsSampler:
+            return build_batch_sampler(
+                type=options.batch_type,
+                shape_files=shape_files,
+                fold_lengths=args.fold_length,
+                batch_size=options.batch_size,
+                batch_bins=options.batch_bins,
+                sort_in_batch=args.sort_in_batch,
+                sort_batch=args.sort_batch,
+                drop_last=args.drop_last_iter,
+                min_batch_size=max(args.min_batch_size, shard[1]),
+            )
+
+        return MixedBatches(streams, options.shape_files, form, options.num_iters_per_epoch, shard)
 
 
 def describe_encodings(reader: EncodingReader) -> str:

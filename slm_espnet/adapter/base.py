@@ -42,6 +42,8 @@ class AbsAdapterBody(torch.nn.Module):
 class AbsAdapterOutput(torch.nn.Module):
     """hidden states (B, T, H) → LLM embeddings."""
 
+    has_ctc: bool  # whether SpeechEmbeddings come with ctc_log_probs
+
     @abstractmethod
     def forward(
         self,

@@ -28,6 +28,8 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
         embedding_std: not needed here, the table has it.
     """
 
+    has_ctc = True
+
     def __init__(
         self,
         input_size: int,

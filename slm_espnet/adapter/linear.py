@@ -32,6 +32,7 @@ class LinearOutput(AbsAdapterOutput):
         self.projection = torch.nn.Linear(input_size, embedding_size)
         self.scale = torch.nn.Parameter(torch.tensor(float(embedding_std)))
         self.ctc_head = torch.nn.Linear(input_size, 1 + vocab_size) if ctc_head else None
+        self.has_ctc = ctc_head
 
     def forward(
         self,

@@ -3,8 +3,8 @@
 A phrase is a left-to-right CTC automaton (token, optional blank, token, ...) between two word boundaries, with free
 start and end; the best path is found by Viterbi over all phrases at once. The score of a frame is its
 log-probability minus the frame's maximum, so that a phrase spelled exactly as CTC's best path scores 0; the score of
-the path is divided by the square root of the number of tokens so that long and short phrases compare. A null model, the
-mean score of a phrase where it is not spoken, may be subtracted in part.
+the path is divided by the square root of the number of tokens so that long and short phrases compare. For lists of
+more than a few phrases see `retrieval`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from slm_espnet.biasing.vocabulary import CTCVocabulary
+from slm_espnet.encodings.posteriors import FLOOR, FramePosteriors
 
 IMPOSSIBLE = -1e9  # score of a path that does not exist
-FLOOR = -20.0  # lowest log-probability, so that one odd frame cannot rule a phrase out
-CHUNK = 4096  # phrases at once, which bounds the memory of long lists
-
-
-@dataclass(frozen=True)
-class Posteriors:
-    """CTC log-probabilities of one utterance at the kept frames, the k best tokens of each."""
-
-    ids: np.ndarray  # (K, k) int
-    log_probs: np.ndarray  # (K, k) float
-    positions: np.ndarray  # (K,) int, increasing: the encoder frame of each kept frame
+CHUNK = 256  # phrases at once, which bounds the memory of long lists
 
 
 @dataclass(frozen=True)
@@ -36,62 +27,49 @@ class Spotted:
 
     phrase: str
     score: float  # at most 0 without a null model; 0 is as CTC's best path
-    start: int  # first kept frame of the phrase, boundaries not included
-    stop: int  # the kept frame where the boundary after the phrase begins
+    start: int  # first encoder frame of the phrase, boundaries not included
+    stop: int  # the encoder frame where the boundary after the phrase begins
 
 
 class KeywordSpotter:
     """Finds phrases in posteriors of one encoder."""
 
-    def __init__(self, vocabulary: CTCVocabulary, frame_step: int = 1, null_weight: float = 0.5) -> None:
-        """Set up for one encoder and one length reduction.
-
-        Args:
-            vocabulary: the encoder's CTC tokens.
-            frame_step: encoder frames per kept frame where none was dropped (k for `stack`, else 1); a larger distance
-                between kept frames means that the frames between them were blank.
-            null_weight: share of a phrase's null score that is subtracted, where null scores are given.
-        """
+    def __init__(self, vocabulary: CTCVocabulary) -> None:
+        """Set up for an encoder with this CTC vocabulary."""
         self.vocabulary = vocabulary
-        self.frame_step = frame_step
-        self.null_weight = null_weight
 
     def spot(
-        self, posteriors: Posteriors, phrases: Sequence[str], null: Sequence[float] | None = None
+        self, posteriors: FramePosteriors, phrases: Sequence[str], offsets: Sequence[float] | None = None
     ) -> list[Spotted]:
         """Best match of each phrase that can be spelled and fits the utterance, in the order of the list.
 
         Args:
-            posteriors: one utterance.
+            posteriors: of one utterance, all encoder frames.
             phrases: the list.
-            null: per phrase the score of the null model (see null_scores), NaN where there is none.
+            offsets: per phrase what is subtracted from its score, such as a share of its null score.
         """
         scores, starts, stops = self.scores(posteriors, phrases)
-        if null is not None:
-            offset = np.asarray(null, dtype=np.float64)
-            scores = np.where(np.isnan(offset), scores, scores - self.null_weight * offset)
+        possible = scores > IMPOSSIBLE / 1e3
+        if offsets is not None:
+            scores = scores - np.asarray(offsets, dtype=np.float64)
         found = [
             Spotted(phrase, float(score), int(start), int(stop))
             for phrase, score, start, stop in zip(phrases, scores, starts, stops, strict=True)
         ]
-        return [item for item in found if item.score > IMPOSSIBLE / 1e3 and item.stop > item.start]
+        return [item for item, fits in zip(found, possible, strict=True) if fits and item.stop > item.start]
 
-    def null_scores(self, background: Sequence[Posteriors], phrases: Sequence[str]) -> np.ndarray:
-        """Mean score (P,) of each phrase over utterances that do not contain it; NaN where there is none."""
-        scores = np.stack([self.scores(posteriors, phrases)[0] for posteriors in background])
-        scores[scores <= IMPOSSIBLE / 1e3] = np.nan
-        counts = np.isfinite(scores).sum(axis=0)
-        return np.divide(np.nansum(scores, axis=0), counts, out=np.full(len(phrases), np.nan), where=counts > 0)
+    def scores(self, posteriors: FramePosteriors, phrases: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores (P,), starts (P,), stops (P,) in encoder frames; IMPOSSIBLE for phrases without any match.
 
-    def scores(self, posteriors: Posteriors, phrases: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scores (P,), starts (P,), stops (P,) in kept frames; IMPOSSIBLE for phrases without any match."""
+        Of a phrase that can be spelled in several ways (`CTCVocabulary.spellings`), the best counts.
+        """
         scores = np.full(len(phrases), IMPOSSIBLE)
         spans = np.zeros((2, len(phrases)), dtype=np.int64)
-        spelled = [(i, ids) for i, ids in enumerate(map(self.vocabulary.phrase_ids, phrases)) if ids]
-        if not spelled or not len(posteriors.ids):
+        spelled = [(i, ids) for i, phrase in enumerate(phrases) for ids in self.vocabulary.spellings(phrase)]
+        if not spelled or not len(posteriors.rows):
             return scores, spans[0], spans[1]
         used, rank = np.unique(np.concatenate([np.array(ids) for _, ids in spelled]), return_inverse=True)
-        emissions, boundary, kept_before = self._frames(posteriors, used)
+        emissions, boundary, encoder_frames = self.lattice(posteriors, used)
         lengths = np.array([len(ids) for _, ids in spelled])
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         for first in range(0, len(spelled), CHUNK):
@@ -99,65 +77,55 @@ class KeywordSpotter:
             tokens = np.full((part.stop - first, int(lengths[part].max())), -1)
             for row, begin, length in zip(tokens, offsets[part], lengths[part], strict=True):
                 row[:length] = rank[begin : begin + length]
-            best, start, stop = _viterbi(emissions, boundary, tokens, lengths[part], self._start_is_free)
-            index = [i for i, _ in spelled[part]]
-            scores[index] = np.where(best > IMPOSSIBLE / 1e3, best / np.sqrt(lengths[part]), IMPOSSIBLE)
-            spans[:, index] = kept_before[np.stack([start, stop])]
+            best, start, stop = _viterbi(emissions, boundary, tokens, lengths[part], self.start_is_free)
+            best = np.where(best > IMPOSSIBLE / 1e3, best / np.sqrt(lengths[part]), IMPOSSIBLE)
+            worst_first = np.argsort(best, kind="stable")  # so that a phrase's best spelling is written last
+            index = np.array([i for i, _ in spelled[part]])[worst_first]
+            better = best[worst_first] > scores[index]
+            scores[index[better]] = best[worst_first][better]
+            spans[:, index[better]] = encoder_frames[np.stack([start, stop])[:, worst_first][:, better]]
         return scores, spans[0], spans[1]
 
     @property
-    def _start_is_free(self) -> bool:
+    def start_is_free(self) -> bool:
         """Whether a phrase may begin without a delimiter before it: its first piece marks the word start by itself."""
         return self.vocabulary.delimiter_id is None
 
-    def _frames(self, posteriors: Posteriors, used: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frame scores with the dropped blanks put back, one for each gap, and an edge on either side.
+    def lattice(self, posteriors: FramePosteriors, used: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores of the frames, with one blank for each stretch of sure blanks, and an edge on either side.
 
         Returns:
-            Scores (F, 1 + U) of blank and used tokens, scores (F,) of a word boundary, kept frames (F,) before each.
+            Scores (F, 1 + U) of blank and used tokens, scores (F,) of a word boundary, encoder frame (F,) of each.
         """
-        log_probs = np.maximum(posteriors.log_probs.astype(np.float64), FLOOR)
-        ids, count = posteriors.ids.astype(np.int64), len(log_probs)
-        best, floor = log_probs.max(axis=1), _floor(log_probs, len(self.vocabulary.tokens))
-        column_of = np.full(len(self.vocabulary.tokens), 1 + len(used))  # the last column is thrown away
-        column_of[used], column_of[self.vocabulary.blank_id] = 1 + np.arange(len(used)), 0
-        dense = np.tile(floor[:, None], (1, 2 + len(used)))
-        np.put_along_axis(dense, column_of[ids], log_probs, axis=1)
-        dense = dense[:, :-1] - best[:, None]
-        ends = self._boundary(ids, log_probs, floor) - best
-        gaps = np.diff(posteriors.positions.astype(np.int64)) > self.frame_step
-        place = 1 + np.arange(count) + np.concatenate([[0], np.cumsum(gaps)])  # where each kept frame goes
+        best = posteriors.row_best().astype(np.float64)
+        rows = posteriors.rows.astype(np.int64)
+        gaps = np.diff(rows) > 1
+        place = 1 + np.arange(len(rows)) + np.concatenate([[0], np.cumsum(gaps)])  # where each row goes
         total = int(place[-1]) + 2
-        emissions = np.full((total, dense.shape[1]), FLOOR)
-        emissions[:, 0] = 0.0  # gaps and edges are blank
-        emissions[place] = dense
+        emissions = np.full((total, 1 + len(used)), FLOOR)
+        emissions[:, 0] = 0.0  # stretches and edges are blank
+        emissions[place] = posteriors.row_columns([self.vocabulary.blank_id, *used]) - best[:, None]
         boundary = np.full(total, FLOOR)
-        boundary[place] = ends
+        boundary[place] = self._boundary(posteriors) - best
         boundary[[0, -1]] = 0.0  # edges are word boundaries
-        kept = np.zeros(total, dtype=np.int64)
-        kept[place] = 1
-        return emissions, boundary, np.cumsum(kept) - kept
+        encoder_frames = np.zeros(total, dtype=np.int64)
+        encoder_frames[place + 1] = rows + 1  # of a stretch, or the edge; where there is none, of the next row
+        encoder_frames[place] = rows
+        return emissions, boundary, encoder_frames
 
-    def _boundary(self, ids: np.ndarray, log_probs: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """Log-probability (K,) that a word ended: of the delimiter, or of the likeliest word-starting piece."""
+    def _boundary(self, posteriors: FramePosteriors) -> np.ndarray:
+        """Log-probability (N,) that a word ended: of the delimiter, or of the likeliest word-starting piece."""
         if not self.vocabulary.marks_words:
-            return log_probs.max(axis=1)
-        starts = self.vocabulary.word_starts
-        listed = ids == self.vocabulary.delimiter_id if starts is None else starts[ids]
-        return np.maximum(np.where(listed, log_probs, IMPOSSIBLE).max(axis=1), floor)
-
-
-def _floor(log_probs: np.ndarray, tokens: int) -> np.ndarray:
-    """Log-probability (K,) of an unlisted token: the mass left over, shared equally, at most the last listed one's."""
-    unlisted = max(1, tokens - log_probs.shape[1])
-    left = np.clip(1.0 - np.exp(log_probs).sum(axis=1), 1e-12, None)
-    return np.clip(np.minimum(np.log(left / unlisted), log_probs.min(axis=1)), FLOOR, None)
+            return posteriors.row_best()
+        if self.vocabulary.word_starts is not None:
+            return posteriors.row_highest(self.vocabulary.word_starts)
+        return posteriors.row_columns([self.vocabulary.delimiter_id])[:, 0]
 
 
 def _viterbi(
     emissions: np.ndarray, boundary: np.ndarray, tokens: np.ndarray, lengths: np.ndarray, free_start: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best path of each phrase between two boundaries.
+    """Best path of each phrase between two boundaries, state by state for all frames at once.
 
     Args:
         emissions: (F, 1 + U), column 0 is the blank, column 1 + u token u.
@@ -168,29 +136,58 @@ def _viterbi(
     Returns:
         Scores (P,), first frame of the phrase (P,), frame of the closing boundary (P,).
     """
-    count, longest = tokens.shape
-    rows = np.arange(count)
-    states = np.zeros((count, 2 * longest), dtype=np.int64)  # token, blank, token, blank, ...
-    states[:, ::2] = tokens + 1
-    skip = np.zeros(states.shape, dtype=bool)  # a token may follow another without a blank unless they are equal
-    skip[:, 2::2] = tokens[:, 1:] != tokens[:, :-1]
-    last = 2 * lengths - 2  # state of the last token
-    alpha = np.full(states.shape, IMPOSSIBLE)
-    begin = np.zeros(states.shape, dtype=np.int64)
+    count, frames = len(tokens), len(emissions)
+    by_token, blanks = np.ascontiguousarray(emissions.T), emissions[:, 0]
     best, start, stop = np.full(count, IMPOSSIBLE), np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    opened = IMPOSSIBLE  # best score of: a boundary, then blanks, up to the frame before
-    for frame in range(len(emissions)):
-        end_state = last + (alpha[rows, last + 1] > alpha[rows, last])
-        closed = alpha[rows, end_state] + boundary[frame]
-        better = closed > best
-        best[better], start[better], stop[better] = closed[better], begin[rows, end_state][better], frame
-        entered = np.full((count, 1), 0.0 if free_start else opened)
-        one = np.concatenate([entered, alpha[:, :-1]], axis=1)
-        begin_one = np.concatenate([np.full((count, 1), frame), begin[:, :-1]], axis=1)
-        two = np.where(skip, np.concatenate([np.full((count, 2), IMPOSSIBLE), alpha[:, :-2]], axis=1), IMPOSSIBLE)
-        begin_two = np.concatenate([np.zeros((count, 2), dtype=np.int64), begin[:, :-2]], axis=1)
-        choice = np.stack([alpha, one, two]).argmax(axis=0)
-        begin = np.choose(choice, [begin, begin_one, begin_two])
-        alpha = np.choose(choice, [alpha, one, two]) + emissions[frame][states]
-        opened = max(boundary[frame], opened + emissions[frame, 0])
+    waited = _stay(_later(boundary[None], IMPOSSIBLE), blanks[None])[0]  # a boundary, then blanks
+    opened = _later(np.maximum(boundary, waited), IMPOSSIBLE)
+    entered = np.zeros((count, frames)) if free_start else np.tile(opened, (count, 1))
+    begin = np.tile(np.arange(frames), (count, 1))
+    rows = np.arange(count)  # phrases that are not at their end
+    for depth in range(tokens.shape[1]):
+        token, since = _stay(entered, by_token[tokens[rows, depth] + 1])
+        begin_token = np.take_along_axis(begin, since, axis=1)
+        blank, since = _stay(_later(token, IMPOSSIBLE), blanks[None])
+        begin_blank = np.take_along_axis(_later(begin_token, 0), since, axis=1)
+        through_blank = blank > token
+        either, begin_either = np.where(through_blank, blank, token), np.where(through_blank, begin_blank, begin_token)
+        ended = np.flatnonzero(lengths[rows] == depth + 1)
+        closed = _later(either[ended], IMPOSSIBLE) + boundary
+        at = closed.argmax(axis=1)
+        here = rows[ended]
+        best[here], stop[here] = closed[np.arange(len(at)), at], at
+        start[here] = begin_either[ended, np.maximum(at - 1, 0)]
+        going = np.flatnonzero(lengths[rows] > depth + 1)
+        if not len(going):
+            break
+        # equal tokens need a blank in between
+        repeated = (tokens[rows[going], depth] == tokens[rows[going], depth + 1])[:, None]
+        entered = _later(np.where(repeated, blank[going], either[going]), IMPOSSIBLE)
+        begin = _later(np.where(repeated, begin_blank[going], begin_either[going]), 0)
+        rows = rows[going]
     return best, start, stop
+
+
+def _stay(entered: np.ndarray, emissions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a state that is entered at any frame and stayed in: a[t] = max(a[t - 1], entered[t]) + emissions[t].
+
+    Args:
+        entered: (P, F) score of the best path to the state, before its emission at that frame.
+        emissions: (P, F), or (1, F) for all.
+
+    Returns:
+        Scores (P, F); the frame (P, F) at which the best path entered, the earliest among equals.
+    """
+    total = np.cumsum(emissions, axis=1)
+    gain = entered - (total - emissions)
+    running = np.maximum.accumulate(gain, axis=1)
+    improved = gain > _later(running, -np.inf)
+    since = np.maximum.accumulate(np.where(improved, np.arange(gain.shape[1]), 0), axis=1)
+    return running + total, since
+
+
+def _later(values: np.ndarray, first: float) -> np.ndarray:
+    """(P, F) values, each one frame later."""
+    moved = np.empty_like(values)
+    moved[:, 0], moved[:, 1:] = first, values[:, :-1]
+    return moved

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from slm_espnet.biasing.keyword_spotting import KeywordSpotter, Posteriors
+from slm_espnet.biasing.context import CANDIDATES
+from slm_espnet.biasing.retrieval import CTCRetriever
 from slm_espnet.biasing.select import ctc_text_with_phrases, select
+from slm_espnet.encodings.posteriors import FramePosteriors
 from slm_espnet.scoring.error_rate import align, count_edits, errors_and_reference
-from slm_espnet.scoring.names import contains
+from slm_espnet.scoring.names import found_in
 from slm_espnet.scoring.normalizers import normalize_basic
 
 CRITERIA = ("name_f1", "wer")
@@ -21,7 +25,7 @@ EDGE = 1.0  # how far beyond the lowest and highest score the extreme thresholds
 class DevUtterance:
     """One utterance of the development data."""
 
-    posteriors: Posteriors
+    posteriors: FramePosteriors
     reference: str  # what was said
     phrases: tuple[str, ...]  # the list it was offered
 
@@ -52,9 +56,9 @@ class _Choices:
     spoken: int  # listed phrases that were spoken
 
 
-def sweep(spotter: KeywordSpotter, utterances: Sequence[DevUtterance], max_phrases: int) -> list[OperatingPoint]:
+def sweep(retriever: CTCRetriever, utterances: Sequence[DevUtterance], max_phrases: int) -> list[OperatingPoint]:
     """Operating points at every threshold that makes a difference, from the highest down."""
-    choices = [_choices(spotter, utterance, max_phrases) for utterance in utterances]
+    choices = [_choices(retriever, utterance, max_phrases) for utterance in utterances]
     order = sorted({score for choice in choices for score in choice.scores}, reverse=True)
     between = [(a + b) / 2 for a, b in zip(order, order[1:], strict=False)]
     thresholds = [order[0] + EDGE, *between, order[-1] - EDGE] if order else [0.0]
@@ -96,11 +100,20 @@ def choose(points: Sequence[OperatingPoint], criterion: str) -> OperatingPoint:
     return points[longest[len(longest) // 2]]
 
 
-def _choices(spotter: KeywordSpotter, utterance: DevUtterance, max_phrases: int) -> _Choices:
-    vocabulary = spotter.vocabulary
+def by_list_size(utterances: Sequence[DevUtterance]) -> dict[int, list[DevUtterance]]:
+    """Median size of a group's lists → the utterances whose lists are about as long: a group spans a factor of two."""
+    groups: dict[int, list[DevUtterance]] = defaultdict(list)
+    for utterance in utterances:
+        groups[round(math.log2(len(set(utterance.phrases))))].append(utterance)
+    sizes = {key: int(np.median([len(set(item.phrases)) for item in group])) for key, group in groups.items()}
+    return {sizes[key]: groups[key] for key in sorted(groups)}
+
+
+def _choices(retriever: CTCRetriever, utterance: DevUtterance, max_phrases: int) -> _Choices:
+    vocabulary = retriever.spotter.vocabulary
     reference = normalize_basic(utterance.reference)
     phrases = list(dict.fromkeys(utterance.phrases))
-    spotted = spotter.spot(utterance.posteriors, phrases)
+    spotted = retriever.retrieve(utterance.posteriors, phrases, CANDIDATES)
     best_first = sorted(select(spotted, -np.inf, max_phrases), key=lambda s: -s.score)
     texts = [
         normalize_basic(
@@ -108,16 +121,16 @@ def _choices(spotter: KeywordSpotter, utterance: DevUtterance, max_phrases: int)
                 vocabulary,
                 utterance.posteriors,
                 sorted(best_first[:number], key=lambda s: s.start),
-                spotter.frame_step,
             )
         )
         for number in range(len(best_first) + 1)
     ]
     counts = errors_and_reference(count_edits(align([reference] * len(texts), texts)))
+    spoken = found_in(reference, {normalize_basic(phrase) for phrase in phrases})
     return _Choices(
         scores=[item.score for item in best_first],
-        hits=[contains(reference, normalize_basic(item.phrase)) for item in best_first],
+        hits=[normalize_basic(item.phrase) in spoken for item in best_first],
         errors=counts[:, 0].tolist(),
         words=int(counts[0, 1]),
-        spoken=sum(contains(reference, normalize_basic(phrase)) for phrase in phrases),
+        spoken=len(spoken),
     )

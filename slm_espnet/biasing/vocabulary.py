@@ -14,6 +14,7 @@ import numpy as np
 
 DELIMITERS = ("<space>", "|", " ")
 WORD_START = "\u2581"
+MOST_SPELLINGS = 4  # of a phrase that are looked for
 
 
 class CTCVocabulary:
@@ -28,7 +29,7 @@ class CTCVocabulary:
         self.word_starts = pieces if self.delimiter_id is None and pieces.any() else None  # (V,) bool, or None
         self._ids = {token: i for i, token in enumerate(self.tokens) if i != blank_id and self._spells(token)}
         self._longest = max(map(len, self._ids), default=1)
-        self._spelled: dict[str, tuple[int, ...] | None] = {}  # lists repeat from utterance to utterance
+        self._spelled: dict[str, tuple[tuple[int, ...], ...]] = {}  # lists repeat from utterance to utterance
 
     @staticmethod
     def _spells(token: str) -> bool:
@@ -40,41 +41,43 @@ class CTCVocabulary:
         """Whether a phrase's ends can be told from the middle of a word."""
         return self.delimiter_id is not None or self.word_starts is not None
 
-    def phrase_ids(self, phrase: str) -> tuple[int, ...] | None:
-        """Token ids of a phrase without the delimiters around it, or None (said once) if it cannot be spelled.
+    def spellings(self, phrase: str) -> tuple[tuple[int, ...], ...]:
+        """Token sequences that spell a phrase, without the delimiters around it; none (said once) if it cannot be.
 
-        Each word is cut greedily into the longest tokens; letter case falls back to lower, then upper. A unigram or BPE
-        model may cut differently, so that vocabularies of single characters are spotted best.
+        Single characters spell in one way. Pieces of several characters can be cut in many; how the encoder was trained
+        to cut is not known here, but BPE and unigram models use few pieces, so that the MOST_SPELLINGS sequences of the
+        fewest pieces are taken, among equals those whose first pieces are longer. Letter case falls back to lower, then
+        upper.
         """
         if phrase not in self._spelled:
-            variants = (self._words_ids(text.split()) for text in (phrase, phrase.lower(), phrase.upper()))
-            self._spelled[phrase] = next((ids for ids in variants if ids), None)
-            if self._spelled[phrase] is None:
+            variants = (self._phrase_spellings(text.split()) for text in (phrase, phrase.lower(), phrase.upper()))
+            self._spelled[phrase] = next((found for found in variants if found), ())
+            if not self._spelled[phrase]:
                 logging.warning("phrase %r cannot be spelled in the encoder's vocabulary; it is not looked for", phrase)
         return self._spelled[phrase]
 
-    def _words_ids(self, words: Sequence[str]) -> tuple[int, ...] | None:
-        ids: list[int] = []
+    def _phrase_spellings(self, words: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """Spellings of all words in a row: the best combinations of those of each word."""
+        delimiter = () if self.delimiter_id is None else (self.delimiter_id,)
+        rows: list[tuple[int, ...]] = [()]
         for index, word in enumerate(words):
-            if index and self.delimiter_id is not None:
-                ids.append(self.delimiter_id)
-            pieces = self._longest_match(WORD_START + word if self.word_starts is not None else word)
-            if pieces is None:
-                return None
-            ids.extend(pieces)
-        return tuple(ids)
+            cuts = self._word_spellings(WORD_START + word if self.word_starts is not None else word)
+            joined = (row + (delimiter if index else ()) + cut for row in rows for cut in cuts)
+            rows = sorted(joined, key=len)[:MOST_SPELLINGS]
+        return tuple(row for row in rows if row)
 
-    def _longest_match(self, text: str) -> list[int] | None:
-        ids, at = [], 0
-        while at < len(text):
-            for stop in range(min(len(text), at + self._longest), at, -1):
-                if text[at:stop] in self._ids:
-                    ids.append(self._ids[text[at:stop]])
-                    at = stop
-                    break
-            else:
-                return None
-        return ids
+    def _word_spellings(self, text: str) -> list[tuple[int, ...]]:
+        """The cuts of a word into the fewest tokens, found from its end."""
+        if self._longest == 1:
+            ids = tuple(self._ids.get(char, -1) for char in text)
+            return [] if -1 in ids else [ids]
+        rest: list[list[tuple[int, ...]]] = [[] for _ in text] + [[()]]
+        for at in reversed(range(len(text))):
+            longest_first = range(min(len(text), at + self._longest), at, -1)
+            pieces = [(self._ids[text[at:stop]], stop) for stop in longest_first if text[at:stop] in self._ids]
+            cuts = [(piece, *tail) for piece, stop in pieces for tail in rest[stop]]
+            rest[at] = sorted(cuts, key=len)[:MOST_SPELLINGS]
+        return rest[0]
 
     def text(self, ids: Sequence[int]) -> str:
         """Text of CTC tokens from which blanks and repetitions are removed."""

@@ -26,7 +26,8 @@ from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.errors import UserError, run_main
 
 INPUTS = ("speech", "ctc", "transcript")
-BIASING = ("none", "prompt", "place")
+BIASING = ("none", "prompt", "retrieve", "place")
+RETRIEVERS = ("ctc", "embedding")
 SEARCH_HELP = {
     "beam_size": "Beams per utterance; 1 is greedy",
     "max_length": "Most tokens of an answer, EOS counted",
@@ -57,21 +58,39 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--input", choices=INPUTS, default="speech", help="What the LLM is given")
     group.add_argument("--tasks", default="", help="Only these tasks, separated by commas or spaces; empty: all")
     group.add_argument("--output_dir", type=Path, nargs="+", required=True, help="Where the results of each go")
-    group = parser.add_argument_group("search")
-    for option in fields(DecodingOptions):
-        kind = {"int": int, "float": float}[option.type]
-        group.add_argument(f"--{option.name}", type=kind, default=option.default, help=SEARCH_HELP[option.name])
+    add_search_options(parser)
     group = parser.add_argument_group("context phrases")
     group.add_argument(
         "--biasing",
         choices=BIASING,
         default="prompt",
-        help="none: the rows' phrases are not used; prompt: all of them are put in the prompt, as in training; place: "
-        "those that are heard are put in the prompt and in place of what was heard",
+        help="none: phrases are not used; prompt: all of a list are put in the prompt, as in training; retrieve: the "
+        "best few are; place: those that are heard are put in the prompt and in place of what was heard",
+    )
+    group.add_argument(
+        "--biasing_list", type=Path, help="One list for all utterances (a phrase a line) in place of the rows' own"
     )
     group.add_argument("--biasing_config", type=Path, help="YAML written by tune_biasing (threshold, max_phrases)")
     group.add_argument("--biasing_threshold", type=float, help="Lowest score of a phrase; goes before the YAML")
-    group.add_argument("--frame_step", type=int, default=1, help="Encoder frames per encoding (k of `stack`, else 1)")
+    group.add_argument(
+        "--biasing_retriever", choices=RETRIEVERS, default="ctc",
+        help="ctc: by the encoder's CTC posteriors; embedding: by the adapter's output in the LLM's embedding space",
+    )  # fmt: skip
+    group.add_argument("--biasing_prompt_phrases", type=int, default=10, help="Phrases in the prompt with retrieve")
+    add_running_options(parser)
+    return parser
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """The fields of DecodingOptions."""
+    group = parser.add_argument_group("search")
+    for option in fields(DecodingOptions):
+        kind = {"int": int, "float": float}[option.type]
+        group.add_argument(f"--{option.name}", type=kind, default=option.default, help=SEARCH_HELP[option.name])
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Jobs and devices."""
     group = parser.add_argument_group("running")
     group.add_argument("--job", type=int, default=1, help="This job, from 1")
     group.add_argument("--num_jobs", type=int, default=1, help="Number of jobs")
@@ -82,7 +101,6 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     group.add_argument("--dtype", default="", help="dtype of the LLM instead of the configured one")
     group.add_argument("--log_interval", type=float, default=10.0, help="Seconds between progress lines")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,13 +112,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run = DecodingRun(args)
     encodings = args.encodings_dir or [None] * len(args.data_dir)
-    status = 0
+    status, empty = 0, []
     for data_dir, encodings_dir, output_dir in zip(args.data_dir, encodings, args.output_dir, strict=True):
         decoding = SetDecoding(run, data_dir, encodings_dir, output_dir)
+        if not decoding.rows:
+            print(f"{data_dir}: no rows of the chosen task(s), nothing to decode")
+            empty.append(data_dir)
+            continue
         if args.overwrite and not args.merge:
             remove_results(output_dir, None if args.num_jobs == 1 else args.job)
         elif is_merged(output_dir, decoding.settings):
             print(f"{output_dir}: already decoded")
+            put_together(data_dir, output_dir)
             continue
         if not args.merge:
             decoding.decode()
@@ -108,7 +131,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             ids = [row.utt_id for row in decoding.rows]
             summary = merge(output_dir, args.num_jobs, ids, decoding.settings, args.max_failed)
             status |= report(summary, output_dir, args.max_failed)
+            put_together(data_dir, output_dir)
+    if len(empty) == len(args.data_dir):
+        raise UserError(f"--tasks {args.tasks}: no rows of them in {', '.join(map(str, empty))}")
     return status
+
+
+def put_together(data_dir: Path, output_dir: Path) -> None:
+    """Of a directory of pieces (slm_espnet.bin.segment), also write the texts of the whole recordings."""
+    from slm_espnet.long_audio.datadir import is_pieces
+    from slm_espnet.long_audio.decoded import merge_decoded
+
+    if is_pieces(data_dir):
+        summary = merge_decoded(data_dir, output_dir)
+        print(f"{output_dir / 'whole'}: {summary['decoded']} recordings, {summary['incomplete']} of them incomplete")
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -125,8 +161,10 @@ def check_arguments(args: argparse.Namespace) -> None:
         if values is not None and len(values) != len(args.data_dir):
             given = f"{len(values)} for {len(args.data_dir)} --data_dir"
             raise UserError(f"--{name}: {given}; give as many of each")
-    if args.biasing == "place" and args.input != "speech":
-        print(f"--biasing place acts as prompt with --input {args.input}: there is no speech to place phrases in")
+    if args.biasing_list is not None and args.biasing == "none":
+        raise UserError("--biasing_list has no effect with --biasing none; use prompt, retrieve or place")
+    if args.biasing_prompt_phrases < 1:
+        raise UserError(f"--biasing_prompt_phrases must be at least 1, not {args.biasing_prompt_phrases}")
 
 
 def report(summary: dict, output_dir: Path, max_failed: float) -> int:

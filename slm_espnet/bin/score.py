@@ -2,12 +2,13 @@
 
     python -m slm_espnet.bin.score --exp_dir exp/slm_asr --inference_tag greedy --datadir data \
         --test_sets "test_clean test_snr5" --cascade_dir exp/baseline_ctc --bound_dir exp/baseline_transcript \
-        --encodings_dir dump/encodings/mini --tasks_config conf/tasks.yaml --train_tasks "asr" --seed 1
+        --encodings_dir dump/encodings/mini --tasks_config conf/tasks.yaml --seed 1
 
 Reads <exp_dir>/decode_<inference_tag>/<set> and, where given, <cascade_dir>/<set>, <bound_dir>/<set> and the encoder's
 own CTC greedy text in <encodings_dir>/<set>. Writes RESULTS.md and results.json (one row per set, task, language and
 metric) into <exp_dir>, and results_by_speaker.json beside the hypotheses. An utterance without a hypothesis is scored
-as an empty one, and counted.
+as an empty one, and counted. Which tasks the adapter was trained on stands in <model_dir>/config.yaml; all others are
+marked as unseen, or as self where it was trained on the LLM's own answers to their instructions.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slm_espnet.errors import UserError, run_main
 
@@ -39,10 +40,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bound_dir", type=Path, help="Decodings of the true transcripts by the LLM, by set")
     parser.add_argument("--encodings_dir", type=Path, help="Encodings by set; adds the encoder's own CTC greedy text")
     parser.add_argument("--tasks_config", type=Path, required=True, help="YAML of the tasks")
-    parser.add_argument("--train_tasks", default="", help="Tasks the adapter was trained on; all others are unseen")
+    parser.add_argument("--model_dir", type=Path, help="Where the adapter's config.yaml is; default: <exp_dir>")
+    parser.add_argument("--train_tasks", help="Tasks the adapter was trained on; default: those in config.yaml")
     parser.add_argument("--eval_tasks", default="", help="Score only these tasks; empty: all")
-    parser.add_argument("--seed", type=int, help="Seed of the training; default: that in <exp_dir>/config.yaml")
-    parser.add_argument("--bleu_tokenize", default="13a", help="sacrebleu's tokenizer, such as 13a, zh, char")
+    parser.add_argument("--seed", type=int, help="Seed of the training; default: that in config.yaml")
+    parser.add_argument("--bleu_tokenize", help="sacrebleu's tokenizer for all tasks; default: the tasks file's")
     parser.add_argument("--command", help="Command to state in RESULTS.md; default: this one")
     return parser
 
@@ -56,17 +58,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     from slm_espnet.tasks import load_tasks
 
     tasks = load_tasks(args.tasks_config)
-    train_tasks, eval_tasks = split(args.train_tasks), split(args.eval_tasks)
-    for name in (*train_tasks, *eval_tasks):
+    config = read_training(args.model_dir or args.exp_dir)
+    train_tasks, eval_tasks = trained_tasks(args, config), split(args.eval_tasks)
+    for name in (*split(args.train_tasks or ""), *eval_tasks):
         if name not in tasks:
             raise UserError(f"task {name!r} is not in {args.tasks_config}, which has {', '.join(tasks)}")
     test_sets = split(args.test_sets)
     if not test_sets:
         raise UserError("--test_sets names no set")
-    check_tokenizer(args.bleu_tokenize)
-    seed = args.seed if args.seed is not None else seed_of(args.exp_dir / "config.yaml")
-    run = Run(tasks, frozenset(train_tasks), args.inference_tag, seed, args.bleu_tokenize)
-    scores = [score_set(name, args, run, eval_tasks) for name in test_sets]
+    if args.bleu_tokenize is not None:
+        check_tokenizer(args.bleu_tokenize)
+    seed = args.seed if args.seed is not None else config.get("seed")
+    self_tasks = frozenset(config.get("self_tasks") or ())
+    run = Run(tasks, frozenset(train_tasks), args.inference_tag, seed, args.bleu_tokenize, self_tasks)
+    found = {name: score_set(name, args, run, eval_tasks) for name in test_sets}
+    scores = [one for one in found.values() if one is not None]
+    if not scores:
+        raise UserError(f"--eval_tasks {args.eval_tasks}: no rows of them in {', '.join(test_sets)}")
     command = args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])])
     write_results(args.exp_dir, args.inference_tag, scores, describe(command, seed))
     for one in scores:
@@ -76,23 +84,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score_set(name: str, args: argparse.Namespace, run: Run, eval_tasks: Sequence[str]) -> SetScores:
-    """Read one set's data and decodings, and score them."""
+def score_set(name: str, args: argparse.Namespace, run: Run, eval_tasks: Sequence[str]) -> SetScores | None:
+    """Read one set's data and decodings, and score them; None for a set without rows of the chosen tasks."""
     from slm_espnet.data.datadir import read_data_dir
+    from slm_espnet.long_audio.datadir import whole_dir
+    from slm_espnet.long_audio.decoded import merge_by_audio
     from slm_espnet.scoring.decoded import check_ids, read_decoded
     from slm_espnet.scoring.evaluate import evaluate_set
 
-    data_dir = args.datadir / name
+    directory = args.datadir / name
+    data_dir = whole_dir(directory)  # of a set of pieces, the recordings that they were cut from
+    inside = data_dir.relative_to(directory)
     rows = read_data_dir(data_dir, require=("wav.scp", "text"))
-    directories = {"slm": args.exp_dir / f"decode_{args.inference_tag}", "cascade": args.cascade_dir}
-    directories["bound"] = args.bound_dir
-    systems = {system: read_decoded(path / name) for system, path in directories.items() if path is not None}
-    for decoded in systems.values():
-        check_ids(decoded, {row.utt_id for row in rows}, data_dir)
     wanted = [row for row in rows if not eval_tasks or row.task in eval_tasks]
     if not wanted:
-        raise UserError(f"{data_dir} has no rows of the task(s) {', '.join(eval_tasks)} given by --eval_tasks")
-    ctc = None if args.encodings_dir is None else ctc_hypotheses(args.encodings_dir / name, wanted)
+        print(f"{data_dir}: no rows of the chosen task(s), nothing to score")
+        return None
+    directories = {"slm": args.exp_dir / f"decode_{args.inference_tag}", "cascade": args.cascade_dir}
+    directories["bound"] = args.bound_dir
+    systems = {system: read_decoded(path / name / inside) for system, path in directories.items() if path is not None}
+    for decoded in systems.values():
+        check_ids(decoded, {row.utt_id for row in rows}, data_dir)
+    ctc = None
+    if args.encodings_dir is not None and data_dir == directory:
+        ctc = ctc_hypotheses(args.encodings_dir / name, wanted)
+    elif args.encodings_dir is not None:
+        ctc = ctc_hypotheses(args.encodings_dir / name, read_data_dir(directory))
+        ctc = None if ctc is None else merge_by_audio(directory, ctc)
     return evaluate_set(name, wanted, systems, run, ctc)
 
 
@@ -125,18 +143,30 @@ def check_tokenizer(name: str) -> None:
         raise UserError(f"--bleu_tokenize {name} is unknown; sacrebleu has {', '.join(sorted(BLEU.TOKENIZERS))}")
 
 
-def seed_of(config: Path) -> int | None:
-    """The seed in an experiment's configuration, None where there is none."""
+def read_training(model_dir: Path) -> dict[str, Any]:
+    """The configuration that a training left beside its adapter; empty where there is none."""
     import yaml
 
-    if not config.is_file():
-        return None
+    path = model_dir / "config.yaml"
+    if not path.is_file():
+        return {}
     try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{config}: not valid YAML: {' '.join(str(error).split())}") from error
-    seed = values.get("seed") if isinstance(values, dict) else None
-    return seed if isinstance(seed, int) else None
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return values if isinstance(values, dict) else {}
+
+
+def trained_tasks(args: argparse.Namespace, config: dict[str, Any]) -> list[str]:
+    """Tasks that the adapter was trained on; UserError where neither option nor configuration says."""
+    if args.train_tasks is not None:
+        return split(args.train_tasks)
+    if "trained_tasks" not in config:
+        path = (args.model_dir or args.exp_dir) / "config.yaml"
+        raise UserError(
+            f"{path} does not say which tasks the adapter was trained on (trained_tasks): give --train_tasks"
+        )
+    return list(config["trained_tasks"])
 
 
 def split(names: str) -> list[str]:

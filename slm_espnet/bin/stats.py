@@ -3,7 +3,8 @@
     python -m slm_espnet.bin.stats --data_dir data/train --encodings_dir dump/encodings/mini/train \
         --foundation conf/foundation/mini.yaml --output_dir exp/slm_stats/train --tasks asr
 
-Writes speech_shape, target_shape, left_out.tsv (utterance, reason) and summary.json.
+Several data directories, each with its encodings, are trained on together and give one output. Writes speech_shape,
+target_shape, left_out.tsv (utterance, reason) and summary.json.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slm_espnet.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from slm_espnet.encodings.reader import EncodingReader
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -21,11 +26,17 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--data_dir", type=Path, required=True, help="Data directory")
-    parser.add_argument("--encodings_dir", type=Path, required=True, help="Encodings of its recordings (stage 2)")
+    parser.add_argument("--data_dir", type=Path, nargs="+", required=True, help="Data directories")
+    parser.add_argument(
+        "--encodings_dir",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="Encodings of their recordings (stage 2), one for each",
+    )
     parser.add_argument("--foundation", type=Path, required=True, help="YAML of the frozen pair (tokenizer and prompt)")
     parser.add_argument("--output_dir", type=Path, required=True, help="Where the shape files go")
-    parser.add_argument("--tasks", default="", help="Only these tasks, separated by commas; empty: all")
+    parser.add_argument("--tasks", default="", help="Only these of the labelled tasks, separated by commas; empty: all")
     parser.add_argument("--max_failed", type=float, default=0.01, help="More than this share left out is an error")
     parser.add_argument("--max_frames", type=int, default=2000, help="Longest utterance, in kept frames")
     parser.add_argument("--min_frames", type=int, default=1, help="Shortest utterance, in kept frames")
@@ -37,11 +48,14 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when too much is left out, after everything is written."""
     args = get_parser().parse_args(argv)
+    if len(args.data_dir) != len(args.encodings_dir):
+        raise UserError(f"{len(args.data_dir)} --data_dir but {len(args.encodings_dir)} --encodings_dir; give as many")
     from slm_espnet.data.datadir import read_data_dir
     from slm_espnet.encodings.reader import EncodingReader
     from slm_espnet.llm.build import build_tokenizer
     from slm_espnet.training.build import apply_foundation, build_template
     from slm_espnet.training.preprocessor import SLMPreprocessor
+    from slm_espnet.training.self_targets import read_marker
     from slm_espnet.training.stats import Limits, collect_statistics
 
     config = {"foundation": str(args.foundation)}
@@ -49,12 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     preprocessor = SLMPreprocessor(
         build_template(config["prompt_conf"]), build_tokenizer(config["llm"], config["llm_conf"])
     )
-    rows = select_tasks(read_data_dir(args.data_dir), args.tasks, args.data_dir)
+    sets = [
+        (read_data_dir(data), EncodingReader(encodings))
+        for data, encodings in zip(args.data_dir, args.encodings_dir, strict=True)
+    ]
+    where = " ".join(map(str, args.data_dir))
+    chosen = [read_marker(data) is not None for data in args.data_dir]  # self targets, by their instructions
+    labelled = select_tasks([one for one, own in zip(sets, chosen, strict=True) if not own], args.tasks, where)
+    sets = [*labelled, *(one for one, own in zip(sets, chosen, strict=True) if own)]
     limits = Limits(args.max_frames, args.min_frames, args.max_target_tokens, args.max_prompt_tokens)
-    reader = EncodingReader(args.encodings_dir)
-    statistics = collect_statistics(rows, reader, preprocessor, limits, args.output_dir)
+    statistics = collect_statistics(sets, preprocessor, limits, args.output_dir)
     print(
-        f"{args.data_dir}: {statistics.kept} of {statistics.rows} rows kept ({statistics.by_task}), "
+        f"{where}: {statistics.kept} of {statistics.rows} rows kept ({statistics.by_task}), "
         f"{statistics.frames_per_second:.1f} frames/s, longest {statistics.longest_frames} frames and "
         f"{statistics.longest_target} target tokens"
     )
@@ -70,14 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def select_tasks(rows: list, tasks: str, data_dir: Path) -> list:
-    """Rows of the chosen tasks; UserError when a task has none."""
+def select_tasks(sets: list[tuple[list, EncodingReader]], tasks: str, where: str) -> list[tuple[list, EncodingReader]]:
+    """The sets with the rows of the chosen tasks; UserError when a task has none in any set."""
     wanted = tasks.replace(",", " ").split()
-    present = {row.task for row in rows}
+    present = {row.task for rows, _ in sets for row in rows}
     absent = [task for task in wanted if task not in present]
     if absent:
-        raise UserError(f"{data_dir} has no rows of task(s) {', '.join(absent)}; it has {', '.join(sorted(present))}")
-    return [row for row in rows if not wanted or row.task in wanted]
+        raise UserError(
+            f"no rows of task(s) {', '.join(absent)} in {where}, where there are {', '.join(sorted(present))}"
+        )
+    return [([row for row in rows if not wanted or row.task in wanted], reader) for rows, reader in sets]
 
 
 if __name__ == "__main__":

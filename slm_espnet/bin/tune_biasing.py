@@ -4,8 +4,9 @@
         --output exp/biasing.yaml --criterion name_f1
 
 Each row's `context` is its list of phrases; the reference is its `transcript`, or its `text` for recognition tasks.
-Lists should hold phrases that are not spoken, or else false alarms cannot be seen. A recording with the same list in
-several rows is used once.
+Lists should hold phrases that are not spoken, or else false alarms cannot be seen. Where the sets have lists of several
+lengths, each length gets a threshold. A recording with the same list in several rows is used once. Some recordings
+become the background of the null model, in a file beside the output.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from slm_espnet.biasing.tuning import DevUtterance, OperatingPoint
     from slm_espnet.biasing.vocabulary import CTCVocabulary
     from slm_espnet.data.datadir import Row
+    from slm_espnet.encodings.posteriors import FramePosteriors
 
 CRITERIA = ("name_f1", "wer")
 
@@ -39,28 +41,39 @@ def get_parser() -> argparse.ArgumentParser:
         "--recognition_tasks", default="asr asr_biasing", help="Tasks whose `text` is what was said"
     )
     parser.add_argument("--max_phrases", type=int, default=3, help="Most phrases placed in an utterance")
-    parser.add_argument("--frame_step", type=int, default=1, help="Encoder frames per encoding (k of `stack`, else 1)")
+    parser.add_argument("--null_weight", type=float, default=0.5, help="Share of a phrase's null score subtracted")
+    parser.add_argument("--seed", type=int, default=0, help="Of the choice of background recordings")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = get_parser().parse_args(argv)
-    if args.max_phrases < 1 or args.frame_step < 1:
-        raise UserError("--max_phrases and --frame_step must be at least 1")
+    if args.max_phrases < 1:
+        raise UserError("--max_phrases must be at least 1")
     from slm_espnet.biasing.keyword_spotting import KeywordSpotter
-    from slm_espnet.biasing.select import BiasingOptions, save_options
-    from slm_espnet.biasing.tuning import choose, sweep
+    from slm_espnet.biasing.null_model import NullModel, choose_background, save_background
+    from slm_espnet.biasing.options import BiasingOptions, save_options
+    from slm_espnet.biasing.retrieval import CTCRetriever
+    from slm_espnet.biasing.tuning import by_list_size, choose, sweep
 
     vocabulary, utterances = read_sets(args)
-    points = sweep(KeywordSpotter(vocabulary, args.frame_step), utterances, args.max_phrases)
-    best, without = choose(points, args.criterion), points[0]
-    found = describe(best)
-    nothing = describe(without)
-    comment = f"Tuned for {args.criterion} on {len(utterances)} recordings of {args.dev_sets}.\nHere: {found}."
-    options = BiasingOptions(best.threshold, args.max_phrases)
-    save_options(args.output, options, f"{comment}\nNothing placed: {nothing}.")
-    print(f"threshold {best.threshold:.3f}: {found}\nnothing placed: {nothing}\nwritten: {args.output}")
+    recordings = list({id(item.posteriors): item.posteriors for item in utterances}.values())
+    background = choose_background(recordings, args.seed)
+    retriever = CTCRetriever(KeywordSpotter(vocabulary), NullModel(background, args.null_weight))
+    thresholds, lines = {}, [f"Tuned for {args.criterion} on {args.dev_sets}."]
+    for size, group in by_list_size(utterances).items():
+        points = sweep(retriever, group, args.max_phrases)
+        best = choose(points, args.criterion)
+        thresholds[size] = best.threshold
+        lines.append(f"{len(group)} recordings with lists of {size}, threshold {best.threshold:.3f}: {describe(best)}.")
+        lines.append(f"Nothing placed: {describe(points[0])}.")
+    file = args.output.with_suffix(".background.npz")
+    save_background(file, background)
+    threshold = thresholds if len(thresholds) > 1 else next(iter(thresholds.values()))
+    options = BiasingOptions(threshold, args.max_phrases, args.null_weight, file.name)
+    save_options(args.output, options, "\n".join(lines))
+    print(*lines[1:], f"written: {args.output}", sep="\n")
     return 0
 
 
@@ -74,12 +87,12 @@ def describe(point: OperatingPoint) -> str:
 
 def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtterance]]:
     """The encoder's vocabulary, and every recording that has a list and an encoding."""
-    from slm_espnet.biasing.select import posteriors_of
     from slm_espnet.biasing.tuning import DevUtterance
     from slm_espnet.biasing.vocabulary import CTCVocabulary
     from slm_espnet.encodings.reader import EncodingReader
 
     utterances: list[DevUtterance] = []
+    heard: dict[str, FramePosteriors] = {}  # one for each recording, in whatever sets it is
     tokens: list[str] | None = None
     blank_id = 0
     for name in args.dev_sets.replace(",", " ").split():
@@ -92,7 +105,8 @@ def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtteranc
         tokens, blank_id = found
         for row, reference in rows_with_lists(args.datadir / name, args.recognition_tasks):
             if row.audio.key in reader:
-                utterances.append(DevUtterance(posteriors_of(reader[row.audio.key]), reference, row.context))
+                posteriors = heard.setdefault(row.audio.key, reader[row.audio.key].posteriors)
+                utterances.append(DevUtterance(posteriors, reference, row.context))
     if tokens is None or not utterances:
         raise UserError(f"no recording of {args.dev_sets!r} has a context list, a transcript and an encoding")
     return CTCVocabulary(tokens, blank_id), utterances

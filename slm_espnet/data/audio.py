@@ -72,15 +72,24 @@ def audio_seconds(source: AudioSource) -> float | None:
         return count / file.samplerate
 
 
+def check_span(source: AudioSource, seconds: float) -> None:
+    """Raises: AudioError: the source's span does not lie in a recording of so many seconds, or is empty."""
+    start = source.start or 0.0
+    stop = seconds if source.stop is None else source.stop
+    if start >= seconds or stop > seconds + MAX_OVERSHOOT:
+        message = f"the segment lies outside of the recording, which has {seconds:.2f} s; correct segments"
+        raise AudioError("segment past the end", source, message)
+    if start < 0 or min(stop, seconds) <= start:
+        raise AudioError("zero length", source, "the segment is empty or begins before 0; remove or correct it")
+
+
 def _span(source: AudioSource, frames: int, rate: int) -> tuple[int, int]:
     """First sample and number of samples of the source's span in a recording of so many frames."""
     if frames <= 0:
         raise AudioError("zero length", source, "has no samples; remove the utterance or make the file again")
+    check_span(source, frames / rate)
     first = round((source.start or 0.0) * rate)
     last = frames if source.stop is None else round(source.stop * rate)
-    if first >= frames or last > frames + MAX_OVERSHOOT * rate:
-        message = f"the segment lies outside of the recording, which has {frames / rate:.2f} s; correct segments"
-        raise AudioError("segment past the end", source, message)
     count = min(last, frames) - first
     if count <= 0:
         raise AudioError("zero length", source, "the segment is shorter than one sample; remove or correct it")

@@ -8,8 +8,10 @@ Files, each with one `<utterance id> <value>` line per row, sorted, UTF-8:
     prompt       the instruction
     utt2task utt2lang utt2spk   task, language and speaker
     context      JSON list of phrases (optional, also for some rows only)
+    references   JSON list of all right targets, where there are several (optional, also for some rows only)
     transcript   the words spoken, for cascade baselines and CTC (optional, also for some rows only)
     utt2category                (optional, also for some rows only)
+    utt2target_lang             language of the target where it is not the one spoken (optional, likewise)
 
 Rows whose audio is the same recording and span share one encoding (`AudioSource.key`).
 """
@@ -28,7 +30,7 @@ from slm_espnet.data.table import Line, Problem, join, read_lines, sorted_lines
 from slm_espnet.errors import UserError
 
 COMPLETE_TABLES = ("text", "prompt", "utt2task", "utt2lang", "utt2spk")  # where present, every row has a line
-PARTIAL_TABLES = ("context", "transcript", "utt2category")  # a row may have a line
+PARTIAL_TABLES = ("context", "references", "transcript", "utt2category", "utt2target_lang")  # a row may have a line
 ROW_TABLES = (*COMPLETE_TABLES, *PARTIAL_TABLES)
 DEFAULT_TASK = "asr"
 # What other directories of a recipe hold, to say so when one is given in place of a data directory.
@@ -74,6 +76,13 @@ class Row:
     context: tuple[str, ...] = ()  # phrases that may occur
     transcript: str | None = None  # words spoken
     category: str | None = None
+    references: tuple[str, ...] = ()  # every right target, for scoring; () where `text` is the only one
+    target_language: str | None = None  # of the target, where that is not in the language spoken
+
+    @property
+    def languages(self) -> str:
+        """The language spoken, or the pair `<spoken>_<target>`: what results and mixing go by."""
+        return self.language if self.target_language is None else f"{self.language}_{self.target_language}"
 
 
 class RowBuilder:
@@ -91,8 +100,9 @@ class RowBuilder:
         if problem is not None:
             return problem
         audio = self._audio(lines[self.audio_table])
-        context = _context(lines.get("context"))
-        for part in (audio, context):
+        context = _string_list("context", "phrases", lines.get("context"))
+        references = _string_list("references", "targets", lines.get("references"))
+        for part in (audio, context, references):
             if isinstance(part, Problem):
                 return part
         values = {name: line.value for name, line in lines.items()}
@@ -107,6 +117,8 @@ class RowBuilder:
             context=context,
             transcript=values.get("transcript"),
             category=values.get("utt2category"),
+            references=references,
+            target_language=_interned(values.get("utt2target_lang")),
         )
 
     def _problem(self, utt_id: str, lines: Mapping[str, Line]) -> Problem | None:
@@ -222,6 +234,10 @@ def make_builder(directory: Path, tables: Sequence[str], recordings: Mapping[str
     return RowBuilder(directory, recordings, [name for name in COMPLETE_TABLES if name in tables])
 
 
+def _interned(value: str | None) -> str | None:
+    return None if value is None else sys.intern(value)
+
+
 def _check_feature_type(directory: Path) -> None:
     """ESPnet's dump directories say in `feats_type` what wav.scp's place holds; only raw audio will do."""
     path = directory / "feats_type"
@@ -229,14 +245,15 @@ def _check_feature_type(directory: Path) -> None:
         raise UserError(f"{directory} holds {kind} features, not audio: give a data directory of raw audio")
 
 
-def _context(line: Line | None) -> tuple[str, ...] | Problem:
+def _string_list(table: str, what: str, line: Line | None) -> tuple[str, ...] | Problem:
+    """The strings of a table whose values are JSON lists."""
     if line is None or not line.value:
         return ()
     try:
-        phrases = json.loads(line.value)
+        strings = json.loads(line.value)
     except json.JSONDecodeError:
-        phrases = None
-    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-        message = f'expected a JSON list of phrases such as ["a", "b c"], found {line.value!r}'
-        return Problem("bad context", line.where, message)
-    return tuple(phrases)
+        strings = None
+    if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+        message = f'expected a JSON list of {what} such as ["a", "b c"], found {line.value!r}'
+        return Problem(f"bad {table}", line.where, message)
+    return tuple(strings)

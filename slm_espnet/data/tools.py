@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from slm_espnet.data.datadir import ROW_TABLES, Row, iter_data_dir, present_tables
+from slm_espnet.data.datadir import PARTIAL_TABLES, ROW_TABLES, Row, iter_data_dir, present_tables
 from slm_espnet.data.table import Line, read_lines, sorted_lines, write_table
 from slm_espnet.data.validate import COPIED_TABLES, write_speakers, write_subset
 from slm_espnet.errors import UserError, run_main
@@ -63,7 +63,7 @@ def combine(target: Path, sources: Sequence[Path]) -> int:
     if any(segmented) != all(segmented):
         raise UserError(f"{sources[segmented.index(False)]}: has no segments while others have; make them alike")
     names = set.union(*tables) | ({"wav.scp"} if all(segmented) else set())
-    for name in sorted(names.intersection(ROW_TABLES) - {"context", "transcript", "utt2category"}):
+    for name in sorted(names.intersection(ROW_TABLES).difference(PARTIAL_TABLES)):
         for source, present in zip(sources, tables, strict=True):
             if name not in present:
                 raise UserError(f"{source}: file {name} is missing while others have it; add it")

@@ -7,6 +7,7 @@ the true transcript (an upper bound).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ import numpy as np
 from slm_espnet.data.datadir import Row
 from slm_espnet.errors import UserError
 from slm_espnet.inference import Request
+from slm_espnet.scoring.names import found_in
+from slm_espnet.scoring.normalizers import normalize_basic
 from slm_espnet.training.preprocessor import spoken_text
 
 Requests = tuple[list[Request], dict[str, str]]  # and what was left out, with the reason
@@ -32,6 +35,13 @@ class Encodings(Protocol):
     def lengths(self, keys: Sequence[str]) -> np.ndarray: ...
 
     def ctc_hypothesis(self, key: str) -> str: ...
+
+
+class TextBiaser(Protocol):
+    """What chooses phrases by an encoding."""
+
+    def text(self, encoding: Any, context: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """The CTC hypothesis with phrases in place, and the phrases for the prompt."""
 
 
 def speech_requests(rows: Iterable[Row], encodings: Encodings, with_context: bool) -> Requests:
@@ -80,6 +90,28 @@ def transcript_requests(rows: Iterable[Row], with_context: bool) -> Requests:
         else:
             left_out[row.utt_id] = "no transcript"
     return requests, left_out
+
+
+def biased_text(
+    requests: Sequence[Request], rows: Iterable[Row], encodings: Encodings, biaser: TextBiaser
+) -> list[Request]:
+    """CTC requests with the phrases that were heard in their text, and with the chosen phrases for the prompt."""
+    keys = {row.utt_id: row.audio.key for row in rows}
+    changed = []
+    for request in requests:
+        text, context = biaser.text(encodings[keys[request.utt_id]], request.context)
+        changed.append(replace(request, text=text, context=context))
+    return changed
+
+
+def only_spoken_phrases(requests: Iterable[Request]) -> list[Request]:
+    """Transcript requests with those phrases for the prompt that are in the transcript: a choice without errors."""
+    changed = []
+    for request in requests:
+        normal = {normalize_basic(phrase): phrase for phrase in request.context}
+        spoken = found_in(normalize_basic(request.text), normal)
+        changed.append(replace(request, context=tuple(normal[phrase] for phrase in normal if phrase in spoken)))
+    return changed
 
 
 def _encoded(rows: Iterable[Row], encodings: Encodings) -> tuple[list[Row], dict[str, str]]:

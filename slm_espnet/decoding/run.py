@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.data.datadir import Row, read_data_dir
+from slm_espnet.decoding.biasing import RunBiasing
 from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint
@@ -55,6 +56,7 @@ class DecodingRun:
     def __init__(self, args: argparse.Namespace):
         """Find the models; nothing large is loaded yet."""
         self.args, self.options = args, decoding_options(args)
+        self.biasing = RunBiasing(args)
         self.foundation: Foundation | None = None if args.foundation is None else load_foundation(args.foundation)
         self.llm_kind, self.llm_conf, self.prompt_conf = self._language_model()
         self.settings = self._settings()
@@ -86,26 +88,16 @@ class DecodingRun:
             "llm": {"kind": self.llm_kind, "weights_sha256": weights, "dtype": conf.dtype, "lora": conf.lora},
             "prompt": self.prompt_conf,
             "options": {k: v for k, v in asdict(self.options).items() if k not in WITHOUT_INFLUENCE},
-            "biasing": {"mode": self.biasing},
+            "biasing": self.biasing.settings(),
         }
-        if self.biasing == "place":
-            file = args.biasing_config
-            settings["biasing"] |= {
-                "config": None if file is None else file.read_text(encoding="utf-8") if file.is_file() else str(file),
-                "threshold": args.biasing_threshold,
-                "frame_step": args.frame_step,
-            }
+        if conf.quantization is not None:
+            settings["llm"]["quantization"] = conf.quantization
         if args.input == "speech":
             adapter = args.adapter_file or args.model_dir / "adapter.safetensors"
             if not adapter.is_file():
                 raise UserError(f"{adapter} does not exist; python -m slm_espnet.bin.average writes it after training")
             settings["adapter"] = file_sha256(adapter)
         return settings
-
-    @property
-    def biasing(self) -> str:
-        """How context phrases are used; where there is no speech to place them in, the prompt has them all."""
-        return "prompt" if self.args.biasing == "place" and self.args.input != "speech" else self.args.biasing
 
     @cached_property
     def device(self) -> str:
@@ -151,30 +143,22 @@ class DecodingRun:
         """That of the encodings the adapter was trained on; None for text."""
         return self.model.encoding_fingerprint if self.args.input == "speech" else None
 
-    def biaser(self, fingerprint: dict[str, Any]) -> Biaser | None:
-        """Phrase spotting for encodings of this fingerprint, where it is asked for."""
-        if self.biasing != "place":
-            return None
-        from slm_espnet.biasing.select import BiasingOptions, ContextBiaser, load_options
-
-        args = self.args
-        if fingerprint["vocabulary"] is None:
-            raise UserError("--biasing place needs encodings of an encoder with CTC; use --biasing prompt with these")
-        options = BiasingOptions() if args.biasing_config is None else load_options(args.biasing_config)
-        if args.biasing_threshold is not None:
-            options = BiasingOptions(args.biasing_threshold, options.max_phrases)
-        blank, tokenizer = int(fingerprint["blank_id"]), self.model.llm.tokenizer
-        return ContextBiaser(fingerprint["vocabulary"], blank, tokenizer, options, args.frame_step)
-
 
 class SetDecoding:
     """One data directory of a run."""
 
-    def __init__(self, run: DecodingRun, data_dir: Path, encodings_dir: Path | None, output_dir: Path):
-        """Read the rows of the chosen tasks."""
+    def __init__(
+        self,
+        run: DecodingRun,
+        data_dir: Path,
+        encodings_dir: Path | None,
+        output_dir: Path,
+        rows: list[Row] | None = None,
+    ):
+        """Read the rows of the chosen tasks, perhaps none; other rows may be given in their place."""
         self.run, self.args = run, run.args
         self.data_dir, self.encodings_dir, self.output_dir = data_dir, encodings_dir, output_dir
-        self.rows = self._rows()
+        self.rows = self._rows() if rows is None else rows
         row_values = [[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in self.rows]
         self.settings = {**run.settings, "rows": hash_of(row_values)}
         if self.args.input != "transcript":
@@ -183,11 +167,7 @@ class SetDecoding:
     def _rows(self) -> list[Row]:
         rows = read_data_dir(self.data_dir)
         wanted = self.args.tasks.replace(",", " ").split()
-        chosen = [row for row in rows if not wanted or row.task in wanted]
-        if not chosen:
-            present = ", ".join(sorted({row.task for row in rows}))
-            raise UserError(f"{self.data_dir} has no rows of task(s) {', '.join(wanted)}; it has {present}")
-        return chosen
+        return [row for row in rows if not wanted or row.task in wanted]
 
     def _encodings_identity(self) -> str:
         if self.encodings_dir is not None:
@@ -235,20 +215,32 @@ class SetDecoding:
             ) from error
 
     def _requests(self, rows: list[Row]) -> Iterator[tuple[Requests, Biaser | None]]:
-        from slm_espnet.decoding.requests import ctc_requests, speech_requests, transcript_requests
+        from slm_espnet.decoding.requests import (
+            biased_text,
+            ctc_requests,
+            only_spoken_phrases,
+            speech_requests,
+            transcript_requests,
+        )
 
-        with_context = self.run.biasing != "none"
+        biasing = self.run.biasing
+        with_context = self.args.biasing != "none"
+        rows = biasing.with_lists(rows)
         if self.args.input == "transcript":
-            yield transcript_requests(rows, with_context), None
+            requests, left_out = transcript_requests(rows, with_context)
+            yield (only_spoken_phrases(requests) if biasing.is_selective else requests, left_out), None
             return
         for part, encodings, reasons in self._encodings(rows):
+            biaser = biasing.biaser(encodings.fingerprint, self.run.model)
             if self.args.input == "speech":
                 requests, left_out = speech_requests(part, encodings, with_context)
             else:
                 requests, left_out = ctc_requests(part, encodings, with_context)
+                if biaser is not None:
+                    requests, biaser = biased_text(requests, part, encodings, biaser), None
             keys = {row.utt_id: row.audio.key for row in part}
             left_out = {utt_id: reasons.get(keys[utt_id], reason) for utt_id, reason in left_out.items()}
-            yield (requests, left_out), self.run.biaser(encodings.fingerprint)
+            yield (requests, left_out), biaser
 
     def _encodings(self, rows: list[Row]) -> Iterator[tuple[list[Row], Encodings, dict[str, str]]]:
         """Rows, their encodings, and by key why some have none: from stage 2, or made here in portions."""

@@ -11,17 +11,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slm_espnet.encodings.layout import FINGERPRINT, MOST_POSTERIORS
+from slm_espnet.encodings.layout import FINGERPRINT, FORMAT
+from slm_espnet.encodings.posteriors import LEAST, SURE_BLANK, TOP_K
 from slm_espnet.errors import UserError
 
 if TYPE_CHECKING:
     from slm_espnet.length_reduction.base import AbsStaticReduction
     from slm_espnet.speech_encoder.base import AbsSpeechEncoder
 
-FORMAT = 1
 STORAGE_DTYPES = ("float16", "float32")
 # Where a model lies does not matter when its weights are the same.
 PLACES = ("encoder.model", "encoder.revision")
+# An adapter depends neither on how the cache is written nor on what is stored beside the frames.
+BESIDE = ("format", "posterior")
 WEIGHTS = "encoder.weights_sha256"
 
 
@@ -36,7 +38,7 @@ def make_fingerprint(encoder: AbsSpeechEncoder, reduction: AbsStaticReduction, s
         "dim": reduction.output_dim(encoder.dim),
         "frame_shift": encoder.frame_shift,
         "blank_id": encoder.blank_id,
-        "posterior_top_k": 0 if vocabulary is None else min(len(vocabulary), MOST_POSTERIORS),
+        "posteriors": None if vocabulary is None else {"top_k": TOP_K, "least": LEAST, "sure_blank": SURE_BLANK},
         "vocabulary": vocabulary,
     }
 
@@ -68,11 +70,17 @@ def read_fingerprint(directory: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); run stage 2 again with --overwrite true") from None
     if not isinstance(fingerprint, dict) or fingerprint.get("format") != FORMAT:
-        raise UserError(f"{path} is not of this version of the toolkit; run stage 2 again with --overwrite true")
+        version = fingerprint.get("format") if isinstance(fingerprint, dict) else None
+        raise UserError(
+            f"{path}: encodings of another version of the toolkit (format {version}, here {FORMAT}); run stage 2 again "
+            "with --overwrite true"
+        )
     return fingerprint
 
 
-def check_fingerprint(expected: dict[str, Any], found: dict[str, Any], directory: Path, cure: str) -> None:
+def check_fingerprint(
+    expected: dict[str, Any], found: dict[str, Any], directory: Path, cure: str, stored: bool = False
+) -> None:
     """Refuse encodings that something else made.
 
     Args:
@@ -80,10 +88,15 @@ def check_fingerprint(expected: dict[str, Any], found: dict[str, Any], directory
         found: what made the encodings in the directory.
         directory: to be named.
         cure: what to do about it.
+        stored: the encodings must also be stored in the same way, as in one directory; else the frames count alone.
 
     Raises:
         UserError: they differ; names every key that does, with both sides.
     """
+    if not stored:
+        expected, found = (
+            {key: value for key, value in side.items() if not key.startswith(BESIDE)} for side in (expected, found)
+        )
     if digest(expected) == digest(found):
         return
     ours, theirs = _flat(expected), _flat(found)

@@ -135,7 +135,7 @@ def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) 
                 job_left_out_path(directory, job).unlink(missing_ok=True)
     elif (directory / FINGERPRINT).exists():
         cure = "give another directory (--output_dir), or start afresh with --overwrite true"
-        check_fingerprint(fingerprint, read_fingerprint(directory), directory, cure)
+        check_fingerprint(fingerprint, read_fingerprint(directory), directory, cure, stored=True)
         return
     write_fingerprint(directory, fingerprint)
 
@@ -147,7 +147,7 @@ def _keys_of_others(directory: Path, pipeline: EncodingPipeline, options: JobOpt
     keys: set[str] = set()
     for job in job_numbers(directory):
         if job != options.job:
-            entries = complete_entries(directory, job, digest(pipeline.fingerprint), pipeline.layout)
+            entries = complete_entries(directory, job, digest(pipeline.fingerprint))
             keys.update(entry.key for entry in entries or ())
     return keys
 

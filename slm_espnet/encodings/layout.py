@@ -10,6 +10,10 @@
     done.json            the set is complete: sizes of the shards
 
 An index line has the tab-separated fields of COLUMNS; the first line of a file names them and the fingerprint.
+
+An encoding begins with its COUNTS as int32; its arrays follow in the order of `Layout.parts`. Each frame kept has the
+span of encoder frames that it stands for. The posteriors of all encoder frames (posteriors.py) are a bit per frame, set
+where it has a row, and the rows' tokens.
 """
 
 from __future__ import annotations
@@ -21,9 +25,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from slm_espnet.encodings.posteriors import FramePosteriors, id_dtype
+
+FORMAT = 2  # version of what is described here
 ALIGNMENT = 16  # bytes
-MOST_POSTERIORS = 32  # CTC log-probabilities kept per frame
-COLUMNS = ("key", "shard", "offset", "kept", "frames", "seconds", "crc32", "ctc_hypothesis")
+COLUMNS = ("key", "shard", "offset", "bytes", "kept", "frames", "seconds", "crc32", "ctc_hypothesis")
+COUNTS = ("kept", "frames", "rows", "entries")  # K, T, N, M
+INT8, INT32, FLOAT16 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float16)
 FINGERPRINT, INDEX, KEYS, TABLE, LEFT_OUT, DONE = (
     "fingerprint.json", "index.tsv", "keys.npy", "index.npy", "left_out.tsv", "done.json",
 )  # fmt: skip
@@ -32,6 +40,7 @@ TABLE_DTYPE = np.dtype(
         ("shard", np.int32),  # number of the shard's job
         ("kept", np.int32),  # frames kept
         ("offset", np.int64),  # in the shard
+        ("bytes", np.int64),  # there, filling up to the next one included
         ("line", np.int64),  # where the hypothesis begins in index.tsv
         ("frames", np.int32),  # frames of the encoder
         ("text", np.int32),  # bytes of the hypothesis
@@ -47,11 +56,20 @@ class Encoding:
 
     frames: np.ndarray  # (K, D) float16 or float32: the frames kept
     positions: np.ndarray  # (K,) int32: the encoder's frame at which each begins
-    frames_total: int  # of the encoder, before the reduction
+    stops: np.ndarray  # (K,) int32: one past the last encoder frame that each stands for
+    frames_total: int  # T of the encoder, before the reduction
     seconds: float  # of audio
     ctc_hypothesis: str  # best CTC path; "" without CTC
-    posterior_ids: np.ndarray  # (K, k) the most probable CTC tokens at the frames kept, best first; k = 0 without CTC
-    posterior_log_probs: np.ndarray  # (K, k) float16, their log-probabilities
+    posteriors: FramePosteriors | None  # of all T encoder frames; None without CTC
+
+    def kept_span(self, start: int, stop: int) -> tuple[int, int]:
+        """The frames kept (first, one past the last) of which the middle lies in encoder frames start to stop.
+
+        Spans that do not overlap stay so; where nothing was kept, both numbers are the place where it would be.
+        """
+        middles = self.positions + self.stops - 1  # doubled
+        first, last = np.searchsorted(middles, (2 * start, 2 * stop))
+        return int(first), int(last)
 
 
 class Entry(NamedTuple):
@@ -60,6 +78,7 @@ class Entry(NamedTuple):
     key: str
     shard: int
     offset: int
+    bytes: int
     kept: int
     frames: int
     seconds: float
@@ -69,8 +88,8 @@ class Entry(NamedTuple):
     def line(self) -> str:
         """The entry as a line of an index file."""
         return (
-            f"{self.key}\t{self.shard}\t{self.offset}\t{self.kept}\t{self.frames}\t{self.seconds:.4f}\t"
-            f"{self.crc32:08x}\t{self.ctc_hypothesis}\n"
+            f"{self.key}\t{self.shard}\t{self.offset}\t{self.bytes}\t{self.kept}\t{self.frames}\t"
+            f"{self.seconds:.4f}\t{self.crc32:08x}\t{self.ctc_hypothesis}\n"
         )
 
     @classmethod
@@ -79,8 +98,8 @@ class Entry(NamedTuple):
         fields = line.rstrip("\n").split("\t")
         if len(fields) != len(COLUMNS):
             raise ValueError(f"expected {len(COLUMNS)} fields, found {len(fields)}")
-        key, shard, offset, kept, frames, seconds, crc, text = fields
-        return cls(key, int(shard), int(offset), int(kept), int(frames), float(seconds), int(crc, 16), text)
+        key, *numbers, seconds, crc, text = fields
+        return cls(key, *map(int, numbers), float(seconds), int(crc, 16), text)
 
 
 class Layout:
@@ -88,40 +107,65 @@ class Layout:
 
     def __init__(self, fingerprint: dict[str, Any]) -> None:
         self.dim = int(fingerprint["dim"])
-        self.top_k = int(fingerprint["posterior_top_k"])
-        vocabulary = fingerprint["vocabulary"]
-        id_dtype = np.dtype(np.int16 if vocabulary is None or len(vocabulary) < 2**15 else np.int32)
         self.frame_dtype = np.dtype(fingerprint["storage_dtype"])
-        parts = [
-            ("positions", np.dtype(np.int32), 1),
-            ("frames", self.frame_dtype, self.dim),
-            ("posterior_ids", id_dtype, self.top_k),
-            ("posterior_log_probs", np.dtype(np.float16), self.top_k),
-        ]
-        # widest numbers first, so that every array is aligned
-        self.parts = sorted(parts, key=lambda part: -part[1].itemsize)
-        self.frame_bytes = sum(dtype.itemsize * width for _, dtype, width in self.parts)
+        self.blank_id: int | None = fingerprint["blank_id"]
+        self.vocabulary_size = None if fingerprint["vocabulary"] is None else len(fingerprint["vocabulary"])
+        self.id_dtype = id_dtype(self.vocabulary_size or 0)
 
-    def size(self, kept: int | np.ndarray) -> int | np.ndarray:
-        """Bytes of an encoding of so many frames, filling up to the next one included."""
-        return -(-kept * self.frame_bytes // ALIGNMENT) * ALIGNMENT
+    def parts(self, kept: int, frames: int, rows: int, entries: int) -> list[tuple[str, np.dtype, int]]:
+        """Name, type and number of values of each array of an encoding with such COUNTS."""
+        parts = [
+            ("positions", INT32, kept),
+            ("stops", INT32, kept),
+            ("frames", self.frame_dtype, kept * self.dim),
+        ]
+        if self.vocabulary_size is not None:
+            parts += [
+                ("ids", self.id_dtype, entries),
+                ("log_probs", FLOAT16, entries),
+                ("counts", INT8, rows),
+                ("has_row", INT8, -(-frames // 8)),  # bits
+            ]
+        return parts
 
     def pack(self, encoding: Encoding) -> bytes:
-        """The bytes of an encoding."""
-        data = b"".join(
-            np.ascontiguousarray(getattr(encoding, name), dtype=dtype).tobytes() for name, dtype, _ in self.parts
-        )
-        return data.ljust(int(self.size(len(encoding.positions))), b"\0")
+        """The bytes of an encoding, filling up to the next one included."""
+        found = encoding.posteriors
+        sizes = (0, 0) if found is None else (len(found.rows), len(found.ids))
+        counts = (len(encoding.positions), encoding.frames_total, *sizes)
+        arrays = {"positions": encoding.positions, "stops": encoding.stops, "frames": encoding.frames}
+        if found is not None:
+            has_row = np.zeros(found.frames, dtype=bool)
+            has_row[found.rows] = True
+            arrays |= {"ids": found.ids, "log_probs": found.log_probs, "counts": found.counts}
+            arrays["has_row"] = np.packbits(has_row)
+        values = (np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype, _ in self.parts(*counts))
+        data = np.array(counts, dtype=INT32).tobytes() + b"".join(array.tobytes() for array in values)
+        return data.ljust(-(-len(data) // ALIGNMENT) * ALIGNMENT, b"\0")
 
-    def unpack(self, data: np.ndarray, kept: int) -> dict[str, np.ndarray]:
-        """Arrays by name from bytes (uint8); copies, so that nothing keeps the shard alive."""
-        arrays, begin = {}, 0
-        for name, dtype, width in self.parts:
-            count = dtype.itemsize * width * kept
-            array = np.frombuffer(data[begin : begin + count].tobytes(), dtype).copy()
-            arrays[name] = array if name == "positions" else array.reshape(kept, width)
-            begin += count
-        return arrays
+    def unpack(self, data: np.ndarray) -> dict[str, Any]:
+        """What the bytes (uint8) hold, by the names of Encoding; copies, so that nothing keeps the shard alive."""
+        data = np.asarray(data)  # slices of a memory map are slow
+        begin = len(COUNTS) * INT32.itemsize
+        counts = data[:begin].copy().view(INT32).tolist()
+        arrays: dict[str, np.ndarray] = {}
+        for name, dtype, values in self.parts(*counts):
+            stop = begin + dtype.itemsize * values
+            arrays[name] = data[begin:stop].copy().view(dtype)
+            begin = stop
+        total = counts[1]
+        posteriors = None
+        if self.vocabulary_size is not None:
+            has_row = np.unpackbits(arrays.pop("has_row"), count=total)
+            posteriors = FramePosteriors(
+                frames=total,
+                vocabulary_size=self.vocabulary_size,
+                blank_id=int(self.blank_id),
+                rows=np.flatnonzero(has_row).astype(np.int32),
+                **{name: arrays.pop(name) for name in ("counts", "ids", "log_probs")},
+            )
+        arrays["frames"] = arrays["frames"].reshape(-1, self.dim)
+        return {**arrays, "frames_total": total, "posteriors": posteriors}
 
 
 def header(digest: str) -> str:

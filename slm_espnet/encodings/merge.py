@@ -20,7 +20,6 @@ from slm_espnet.encodings.layout import (
     LEFT_OUT,
     TABLE,
     TABLE_DTYPE,
-    Layout,
     header,
     index_path,
     job_done_path,
@@ -113,17 +112,16 @@ def merge(
 
 def _gather(directory: Path, fingerprint: dict[str, Any], wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sorted keys and table of the wanted encodings; `line` and `text` say where and how long their index lines are."""
-    layout = Layout(fingerprint)
     all_keys, tables = [], []
     for job in job_numbers(directory):
-        entries = complete_entries(directory, job, digest(fingerprint), layout)
+        entries = complete_entries(directory, job, digest(fingerprint))
         if not entries:
             continue
         lengths = np.array([len(entry.line().encode()) for entry in entries])
         table = np.zeros(len(entries), TABLE_DTYPE)
         table["line"] = len(header(digest(fingerprint)).encode()) + np.cumsum(lengths) - lengths
         table["text"], table["shard"] = lengths, job
-        for name in ("kept", "offset", "frames", "seconds", "crc32"):
+        for name in ("kept", "offset", "bytes", "frames", "seconds", "crc32"):
             table[name] = [getattr(entry, name) for entry in entries]
         all_keys.append(np.array([entry.key.encode() for entry in entries]))
         tables.append(table)

@@ -9,6 +9,7 @@ import torch
 
 from slm_espnet.encodings.fingerprint import make_fingerprint
 from slm_espnet.encodings.layout import Encoding, Layout
+from slm_espnet.encodings.posteriors import TOP_K, FramePosteriors
 from slm_espnet.encodings.writer import as_stored
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
@@ -60,7 +61,7 @@ class EncodingPipeline:
             waveforms: float32 (N,) each, at `sampling_rate`, full scale ±1.
 
         Returns:
-            An encoding for each, frames in float32.
+            An encoding for each: frames in float32, posteriors as they are stored.
 
         Raises:
             ValueError: one is shorter than a frame.
@@ -83,20 +84,18 @@ class EncodingPipeline:
 
     def _encoding(self, frames: torch.Tensor, log_probs: torch.Tensor | None, seconds: float) -> Encoding:
         reduced = self.reduction(frames, log_probs, self.encoder.blank_id)
-        kept, text = len(reduced.positions), ""
-        ids = np.zeros((kept, 0), np.int16)
-        values = np.zeros((kept, 0), np.float16)
+        text, posteriors = "", None
         if log_probs is not None:
-            text = self.encoder.ctc_text(ctc_greedy(log_probs, self.encoder.blank_id)[0])
-            best = reduced.ctc_log_probs.topk(self.layout.top_k, dim=-1)
-            # float16 ends at -65504; a probability of zero stays finite
-            ids, values = best.indices.cpu().numpy(), best.values.clamp_min(-6e4).half().cpu().numpy()
+            blank, size = self.encoder.blank_id, log_probs.size(1)
+            text = self.encoder.ctc_text(ctc_greedy(log_probs, blank)[0])
+            best = log_probs.topk(min(size, TOP_K), dim=-1)
+            posteriors = FramePosteriors.from_best(best.indices.cpu().numpy(), best.values.cpu().numpy(), size, blank)
         return Encoding(
             frames=reduced.frames.float().cpu().numpy(),
             positions=reduced.positions.cpu().numpy(),
+            stops=reduced.stops.cpu().numpy(),
             frames_total=len(frames),
             seconds=seconds,
             ctc_hypothesis=text,
-            posterior_ids=ids,
-            posterior_log_probs=values,
+            posteriors=posteriors,
         )

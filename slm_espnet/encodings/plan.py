@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from slm_espnet.data.audio import AudioError, audio_seconds
 from slm_espnet.data.datadir import AudioSource, iter_data_dir
 from slm_espnet.data.table import read_lines
-from slm_espnet.encodings.layout import DONE, job_done_path, shard_path
+from slm_espnet.encodings.layout import DONE, FORMAT, job_done_path, shard_path
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
 from slm_espnet.weights import weights_sha256
@@ -57,6 +57,7 @@ class Request:
         """Plain values for the done markers, with the hash of a model that is a directory here."""
         part = self.foundation
         values = {
+            "format": FORMAT,
             "speech_encoder": [part.speech_encoder, part.speech_encoder_conf],
             "length_reduction": [part.length_reduction, part.length_reduction_conf],
             "storage_dtype": self.storage_dtype,

@@ -105,10 +105,8 @@ class EncodingReader:
     def __getitem__(self, key: str) -> Encoding:
         """The encoding of a key; KeyError for a key that is not there."""
         row = self._table[self._rows([key])[0]]
-        kept = int(row["kept"])
         return Encoding(
-            **self._layout.unpack(self._bytes(row), kept),
-            frames_total=int(row["frames"]),
+            **self._layout.unpack(self._bytes(row)),
             seconds=float(row["seconds"]),
             ctc_hypothesis=self._hypothesis(row),
         )
@@ -134,7 +132,7 @@ class EncodingReader:
         if shard not in self._shards:
             self._shards[shard] = np.memmap(shard_path(self.directory, shard), np.uint8, mode="r")
         begin = int(row["offset"])
-        return self._shards[shard][begin : begin + int(self._layout.size(int(row["kept"])))]
+        return self._shards[shard][begin : begin + int(row["bytes"])]
 
     def _hypothesis(self, row: np.void) -> str:
         if not row["text"]:

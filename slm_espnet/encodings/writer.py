@@ -42,7 +42,7 @@ class EncodingWriter:
         self._digest = digest(fingerprint)
         self._lock = _locked(directory, job)
         try:
-            kept = [] if overwrite else complete_entries(directory, job, self._digest, self.layout)
+            kept = [] if overwrite else complete_entries(directory, job, self._digest)
             if kept is None:
                 raise UserError(
                     f"{index_path(directory, job)} is of encodings of another configuration; give another directory, "
@@ -50,7 +50,7 @@ class EncodingWriter:
                 )
             kept = self._without_damaged_end(kept)
             self.keys = {entry.key for entry in kept}  # complete encodings
-            self._shard_size = kept[-1].offset + int(self.layout.size(kept[-1].kept)) if kept else 0
+            self._shard_size = kept[-1].offset + kept[-1].bytes if kept else 0
             lines = [header(self._digest), *(entry.line() for entry in kept)]
             self._index_size = sum(len(line.encode()) for line in lines) if kept else 0
             self._index = _opened(index_path(directory, job), self._index_size)
@@ -85,7 +85,7 @@ class EncodingWriter:
             packed = self.layout.pack(encoding)
             text = " ".join(encoding.ctc_hypothesis.split())
             sizes = (len(encoding.positions), encoding.frames_total, encoding.seconds)
-            lines.append(Entry(key, self.job, offset, *sizes, crc32(packed), text).line())
+            lines.append(Entry(key, self.job, offset, len(packed), *sizes, crc32(packed), text).line())
             data.append(packed)
             offset += len(packed)
         self._append(b"".join(data), "".join(lines).encode())
@@ -111,19 +111,18 @@ class EncodingWriter:
         """Entries up to the first of the last few whose bytes are not what they were (after a power cut)."""
         shard = shard_path(self.directory, self.job)
         for position in range(max(0, len(entries) - CHECKED_AT_THE_END), len(entries)):
-            if not is_intact(shard, entries[position], self.layout):
+            if not is_intact(shard, entries[position]):
                 return entries[:position]
         return entries
 
 
-def complete_entries(directory: Path, job: int, wanted: str, layout: Layout) -> list[Entry] | None:
+def complete_entries(directory: Path, job: int, wanted: str) -> list[Entry] | None:
     """A job's encodings whose index lines and bytes are complete, in the order of the shard.
 
     Args:
         directory: of the encodings.
         job: its number.
         wanted: digest of the fingerprint.
-        layout: of that fingerprint.
 
     Returns:
         None when the encodings have another fingerprint.
@@ -145,18 +144,18 @@ def complete_entries(directory: Path, job: int, wanted: str, layout: Layout) -> 
             entry = Entry.parse(line)
         except ValueError:
             break
-        if entry.offset != end or end + int(layout.size(entry.kept)) > size:
+        if entry.offset != end or end + entry.bytes > size:
             break
         entries.append(entry)
-        end += int(layout.size(entry.kept))
+        end += entry.bytes
     return entries
 
 
-def is_intact(shard: Path, entry: Entry, layout: Layout) -> bool:
+def is_intact(shard: Path, entry: Entry) -> bool:
     """Whether the bytes of an encoding have the checksum of its index line."""
     with open(shard, "rb") as file:
         file.seek(entry.offset)
-        return crc32(file.read(int(layout.size(entry.kept)))) == entry.crc32
+        return crc32(file.read(entry.bytes)) == entry.crc32
 
 
 def as_stored(encoding: Encoding, layout: Layout) -> Encoding:

@@ -18,7 +18,7 @@ class Reduced:
 
     frames: torch.Tensor  # (K, D')
     positions: torch.Tensor  # (K,) int32: the encoder frame at which each kept frame begins, increasing
-    ctc_log_probs: torch.Tensor | None  # (K, V) at the kept frames, None without CTC
+    stops: torch.Tensor  # (K,) int32: one past the last encoder frame that it stands for, at most the next position
 
 
 class AbsStaticReduction:

@@ -29,7 +29,7 @@ class CTCBlankFilter(AbsStaticReduction):
         positions = (blank <= limit).nonzero().squeeze(1)
         if len(positions) == 0:
             positions = blank.argmin().unsqueeze(0)
-        return Reduced(frames[positions], positions.int(), ctc_log_probs[positions])
+        return Reduced(frames[positions], positions.int(), positions.int() + 1)
 
     def output_dim(self, input_dim: int) -> int:
         """The width stays."""

@@ -11,8 +11,7 @@ class CTCMerge(AbsStaticReduction):
     """Averages the frames of each run of a token and drops runs of blank; all blank: one average of everything."""
 
     def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """frames (T, D), ctc_log_probs (T, V) → one frame per token; its log-probabilities are those of the mean
-        probability over the run, its position is where the run begins."""
+        """frames (T, D), ctc_log_probs (T, V) → one frame per token, which stands for the frames of its run."""
         if ctc_log_probs is None or blank_id is None:
             raise ValueError("ctc_merge needs an encoder with CTC; use length_reduction: stack or none")
         tokens, counts = torch.unique_consecutive(ctc_log_probs.argmax(-1), return_counts=True)
@@ -22,13 +21,7 @@ class CTCMerge(AbsStaticReduction):
         run = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
         starts = counts.cumsum(0) - counts
         sums = frames.new_zeros(len(counts), frames.size(1)).index_add_(0, run, frames)
-        probabilities = ctc_log_probs.new_zeros(len(counts), ctc_log_probs.size(1)).index_add_(
-            0, run, ctc_log_probs.exp()
-        )
-        sizes = counts[kept, None]
-        # a probability that is zero in float32 stays finite as a logarithm
-        log_probs = (probabilities[kept] / sizes).clamp_min(torch.finfo(probabilities.dtype).tiny).log()
-        return Reduced(sums[kept] / sizes, starts[kept].int(), log_probs)
+        return Reduced(sums[kept] / counts[kept, None], starts[kept].int(), (starts + counts)[kept].int())
 
     def output_dim(self, input_dim: int) -> int:
         """The width stays."""

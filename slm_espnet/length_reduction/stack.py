@@ -19,12 +19,12 @@ class FrameStacking(AbsStaticReduction):
         self.factor = factor
 
     def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """frames (T, D) → (ceil(T / factor), factor * D); CTC log-probabilities are those of a group's first frame."""
+        """frames (T, D) → (ceil(T / factor), factor * D)."""
         missing = -len(frames) % self.factor
         padded = torch.nn.functional.pad(frames, (0, 0, 0, missing))
         positions = torch.arange(0, len(frames), self.factor, dtype=torch.int32, device=frames.device)
-        log_probs = None if ctc_log_probs is None else ctc_log_probs[:: self.factor]
-        return Reduced(padded.reshape(len(positions), -1), positions, log_probs)
+        stops = (positions + self.factor).clamp_max(len(frames))
+        return Reduced(padded.reshape(len(positions), -1), positions, stops)
 
     def output_dim(self, input_dim: int) -> int:
         """factor times as wide."""
@@ -39,9 +39,9 @@ class NoReduction(AbsStaticReduction):
     """Keeps every frame."""
 
     def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """frames (T, D), ctc_log_probs (T, V) or None, as they are."""
+        """frames (T, D), as they are."""
         positions = torch.arange(len(frames), dtype=torch.int32, device=frames.device)
-        return Reduced(frames, positions, ctc_log_probs)
+        return Reduced(frames, positions, positions + 1)
 
     def output_dim(self, input_dim: int) -> int:
         """The width stays."""

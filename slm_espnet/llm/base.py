@@ -6,6 +6,7 @@ Encoder-decoder and decoder-only models differ only behind this interface: `loss
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -91,6 +92,10 @@ class AbsLLM(torch.nn.Module):
     @abstractmethod
     def identity(self) -> dict[str, str]:
         """kind, model, revision, weights_sha256, dtype (all strings)."""
+
+    def without_lora(self) -> contextlib.AbstractContextManager:
+        """Within it the model is what it was before LoRA; nothing changes where there is none."""
+        return contextlib.nullcontext()
 
     def train(self, mode: bool = True) -> AbsLLM:
         """Stay in eval mode: a frozen model's dropout must never come back (LoRA's is handled by its wrapper)."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 LLM_KINDS = ("hf_seq2seq", "hf_causal")
 DTYPES = ("float32", "bfloat16", "float16")
+QUANTIZATIONS = ("8bit", "4bit")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class LLMConf:
     model: str  # directory, or Hub name
     revision: str | None = None  # of a Hub model
     dtype: str = "float32"  # of the parameters: float32 | bfloat16 | float16 (never float16 for T5)
+    quantization: str | None = None  # 8bit | 4bit: of the weights of linear layers, by bitsandbytes on a CUDA GPU
     lora: dict[str, Any] | None = None  # settings of LoRA, see llm/lora.py; None: no LoRA
 
 
@@ -38,6 +40,9 @@ def read_conf(kind: str, conf: dict[str, Any]) -> LLMConf:
     checked = LLMConf(**{**conf, "model": str(conf["model"])})
     if checked.dtype not in DTYPES:
         raise UserError(f"llm_conf: dtype must be one of {', '.join(DTYPES)}, not {checked.dtype!r}")
+    if checked.quantization not in (None, *QUANTIZATIONS):
+        choices = " or ".join(QUANTIZATIONS)
+        raise UserError(f"llm_conf: quantization must be {choices} or left out, not {checked.quantization!r}")
     return checked
 
 
@@ -58,9 +63,13 @@ def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
         conf: the keys of LLMConf.
 
     Raises:
-        UserError: unknown settings, missing files, or a model of another family.
+        UserError: unknown settings, missing files, a model of another family, or quantization without a GPU.
     """
     checked = read_conf(kind, conf)
+    if checked.quantization is not None:
+        from slm_espnet.llm.quantization import check_quantization
+
+        check_quantization(checked.quantization)
     source = find_model(checked.model, checked.revision)
     from slm_espnet.llm.hf_causal import HFCausal
     from slm_espnet.llm.hf_seq2seq import HFSeq2Seq
@@ -68,4 +77,4 @@ def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
 
     lora = None if checked.lora is None else LoraOptions.from_dict(checked.lora)
     model_class = {"hf_seq2seq": HFSeq2Seq, "hf_causal": HFCausal}[kind]
-    return model_class(source, checked.dtype, lora)
+    return model_class(source, checked.dtype, lora, checked.quantization)

@@ -49,13 +49,16 @@ class HFCausal(HFModel):
 
     kind = "hf_causal"
 
-    def __init__(self, source: ModelSource, dtype: str, lora: LoraOptions | None = None):
+    def __init__(
+        self, source: ModelSource, dtype: str, lora: LoraOptions | None = None, quantization: str | None = None
+    ):
         """Load it; UserError for another family, and for missing or damaged files."""
         config = read_config(source)
         check_family(source, config, encoder_decoder=False)
         if dtype == "float16" and config.model_type.startswith("gemma"):
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
-        super().__init__(source, load_weights(AutoModelForCausalLM, source, getattr(torch, dtype)), dtype, lora)
+        model = load_weights(AutoModelForCausalLM, source, getattr(torch, dtype), quantization)
+        super().__init__(source, model, dtype, lora, quantization)
         self.max_positions = config.get_text_config().max_position_embeddings
 
     def loss_logits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from safetensors import SafetensorError
 
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import AbsLLM
-from slm_espnet.llm.lora import LoraOptions, add_lora
+from slm_espnet.llm.lora import LoraOptions, add_lora, without_lora
+from slm_espnet.llm.quantization import quantization_options
 from slm_espnet.llm.source import ModelSource
 from slm_espnet.llm.tokenizer import HFTokenizer
 
@@ -19,7 +21,14 @@ class HFModel(AbsLLM):
 
     kind: str  # name in configurations
 
-    def __init__(self, source: ModelSource, model: torch.nn.Module, dtype: str, lora: LoraOptions | None = None):
+    def __init__(
+        self,
+        source: ModelSource,
+        model: torch.nn.Module,
+        dtype: str,
+        lora: LoraOptions | None = None,
+        quantization: str | None = None,
+    ):
         """Freeze a loaded model.
 
         Args:
@@ -27,9 +36,10 @@ class HFModel(AbsLLM):
             model: the transformers model.
             dtype: name of the parameters' dtype.
             lora: adds LoRA when given.
+            quantization: how it was loaded, for its identity.
         """
         super().__init__()
-        self.source, self.dtype_name = source, dtype
+        self.source, self.dtype_name, self.quantization = source, dtype, quantization
         self.tokenizer = HFTokenizer(source)
         self.model = model.requires_grad_(False)
         self.is_encoder_decoder = model.config.is_encoder_decoder
@@ -47,6 +57,10 @@ class HFModel(AbsLLM):
             dropout.train(mode)
         return self
 
+    def without_lora(self) -> AbstractContextManager:
+        """Within it the model is what it was before LoRA."""
+        return without_lora(self.model) if self._lora_dropouts else nullcontext()
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Ids (...,) → (..., E) as the model's own embedding layer gives them, scale included."""
         return self.model.get_input_embeddings()(ids)
@@ -62,22 +76,31 @@ class HFModel(AbsLLM):
         return self._table
 
     def identity(self) -> dict[str, str]:
-        """kind, model, revision, weights_sha256, dtype (all strings)."""
-        return {
+        """kind, model, revision, weights_sha256, dtype, and quantization where there is one (all strings)."""
+        values = {
             "kind": self.kind,
             "model": self.source.name,
             "revision": self.source.revision,
             "weights_sha256": self._sha256,
             "dtype": self.dtype_name,
         }
+        return values if self.quantization is None else {**values, "quantization": self.quantization}
 
 
-def load_weights(model_class: Any, source: ModelSource, dtype: torch.dtype) -> torch.nn.Module:
+def load_weights(
+    model_class: Any, source: ModelSource, dtype: torch.dtype, quantization: str | None = None
+) -> torch.nn.Module:
     """A transformers model with its weights; UserError when they are damaged or do not cover the model."""
     source.weight_files()
+    options = {} if quantization is None else quantization_options(quantization, dtype)
     try:
         model, info = model_class.from_pretrained(
-            source.directory, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            source.directory,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -44,7 +44,9 @@ class HFSeq2Seq(HFModel):
     kind = "hf_seq2seq"
     max_positions = None  # relative positions: no end
 
-    def __init__(self, source: ModelSource, dtype: str, lora: LoraOptions | None = None):
+    def __init__(
+        self, source: ModelSource, dtype: str, lora: LoraOptions | None = None, quantization: str | None = None
+    ):
         """Load it.
 
         Raises:
@@ -54,7 +56,8 @@ class HFSeq2Seq(HFModel):
         check_family(source, config, encoder_decoder=True)
         if dtype == "float16":
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
-        super().__init__(source, load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype)), dtype, lora)
+        model = load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype), quantization)
+        super().__init__(source, model, dtype, lora, quantization)
         start = config.decoder_start_token_id
         self.start_id = self.tokenizer.pad_id if start is None else start
         # T5 with tied embeddings scales what goes into the output layer; mT5 never does

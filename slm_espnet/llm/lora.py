@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -57,6 +58,21 @@ def add_lora(model: torch.nn.Module, options: LoraOptions) -> Sequence[torch.nn.
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return [layer.lora_dropout for layer in model.modules() if isinstance(layer, LoraLayer)]
+
+
+@contextmanager
+def without_lora(model: torch.nn.Module) -> Iterator[None]:
+    """Leave out a model's LoRA updates for a while; what requires gradients is afterwards what it was before."""
+    from peft.tuners.lora import LoraLayer
+
+    layers = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def lora_state_dict(model: torch.nn.Module) -> dict[str, torch.Tensor]:

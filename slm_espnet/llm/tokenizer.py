@@ -59,7 +59,10 @@ class HFTokenizer(AbsTokenizer):
         if system:
             messages.insert(0, {"role": "system", "content": system})
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            # templates of models that think aloud (Qwen3) then begin the answer itself; others ignore the argument
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
         except TemplateError as error:
             raise UserError(f"prompt_conf: the chat template of {self._name} refuses: {error}") from error
         parts = text.split(user_placeholder)

@@ -14,10 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slm_espnet.errors import UserError
+from slm_espnet.scoring.evaluate import training_mark
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER
 from slm_espnet.scoring.report import RESULTS, show
 
 SEED_SUFFIX = re.compile(r"[_-]seed[_-]?\d+$")
+MARKS = {"": "", " (self)": " s", " (unseen)": " u"}
+FOOTNOTE = (
+    "u: the task was not trained; s: trained on the LLM's own answers to its instructions, without labels. "
+    "Mean ± standard deviation over seeds. ↓: lower is better."
+)
 BOUNDS = (" cascade", " bound")  # columns; the space keeps them apart from labels
 # What one line of the table is about: set, task, language, metric.
 Key = tuple[str, str, str, str]
@@ -76,13 +82,13 @@ def comparison(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) 
         metrics: only these; empty: all.
     """
     table: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    seen: dict[Key, dict[str, bool]] = defaultdict(dict)
+    marks: dict[Key, dict[str, str]] = defaultdict(dict)
     for label, results in rows.items():
         for row in results:
             key = (row["set"], row["task"], row["language"], row["metric"])
             if metrics and row["metric"] not in metrics:
                 continue
-            seen[key][label] = row["seen"]
+            marks[key][label] = _mark(row)
             for column, value in ((label, row["value"]), *((name, row[name.strip()]) for name in BOUNDS)):
                 if value is not None:
                     table[key][column].append(value)
@@ -91,11 +97,11 @@ def comparison(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) 
     lines = [f"|set|task|language|metric|{'|'.join(heads)}|cascade|bound|", "|---" * (len(heads) + 6) + "|"]
     for key, columns in table.items():
         metric = key[3]
-        cells = [_cell(columns.get(label), metric) + _mark(metric, seen[key].get(label)) for label in rows]
+        cells = [_cell(columns.get(label), metric) + marks[key].get(label, "") for label in rows]
         bounds = [_cell([statistics.fmean(columns[name])] if columns[name] else None, metric) for name in BOUNDS]
         arrow = " ↓" if metric in LOWER_IS_BETTER else ""
         lines.append(f"|{key[0]}|{key[1]}|{key[2] or '-'}|{metric}{arrow}|{'|'.join([*cells, *bounds])}|")
-    return [*lines, "", "u: the task was not trained. Mean ± standard deviation over seeds. ↓: lower is better."]
+    return [*lines, "", FOOTNOTE]
 
 
 def _cell(values: Sequence[float] | None, metric: str) -> str:
@@ -106,6 +112,8 @@ def _cell(values: Sequence[float] | None, metric: str) -> str:
     return text if len(values) == 1 else f"{text} ± {show(metric, statistics.stdev(values))}"
 
 
-def _mark(metric: str, trained: bool | None) -> str:
-    """Unseen tasks are marked, except for metrics of the encoder alone."""
-    return " u" if trained is False and not metric.startswith("ctc_") else ""
+def _mark(row: Mapping[str, object]) -> str:
+    """Tasks without labelled training are marked, except for metrics of the encoder alone."""
+    if row["metric"].startswith("ctc_"):
+        return ""
+    return MARKS[training_mark(row)]

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from slm_espnet.scoring import answers, error_rate, names, translation
+from slm_espnet.scoring import answers, biasing, dialog_state, error_rate, names, squad, translation
 from slm_espnet.scoring.bootstrap import deviation, replicate_values
 
-PRIMARY = {"wer": "wer", "bleu": "bleu", "accuracy": "accuracy"}  # scorer → the metric of break-downs
 PERCENT = ("wer", "cer", "ctc_wer", "ctc_cer", "b_wer", "u_wer", "bleu", "chrf")  # in 0..100; all others are shares
 LOWER_IS_BETTER = ("wer", "cer", "ctc_wer", "ctc_cer", "b_wer", "u_wer", "name_insertions")
 
@@ -60,11 +59,29 @@ def _measured(statistics: np.ndarray, of_sums: Callable[[np.ndarray], np.ndarray
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(sums)[..., 0] / np.asarray(sums)[..., 1]
+    parts, whole = np.asarray(sums)[..., 0], np.asarray(sums)[..., 1]
+    return np.divide(parts, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)
 
 
 def _mean(values: np.ndarray) -> Measured:
     return _measured(np.stack([values, np.ones_like(values)], axis=1), _share)
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """What a scorer may need beside the texts."""
+
+    lists: Sequence[Sequence[str]] = ()  # per utterance the normalized context phrases; empty: none at all
+    bleu_tokenize: str = "13a"  # sacrebleu's tokenizer
+    alternatives: Sequence[Sequence[str]] = ()  # per utterance every right target; empty: the references are the only
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One way of scoring; a new one is a function and an entry of SCORERS."""
+
+    score: Callable[[Sequence[str], Sequence[str], ScoringOptions], GroupScores]  # references, hypotheses, options
+    main: str  # the metric that break-downs by speaker show
 
 
 def score_group(
@@ -73,19 +90,21 @@ def score_group(
     hypotheses: Sequence[str],
     lists: Sequence[Sequence[str]] = (),
     bleu_tokenize: str = "13a",
+    alternatives: Sequence[Sequence[str]] = (),
 ) -> GroupScores:
     """Score normalized hypotheses of one system.
 
     Args:
-        scorer: wer, bleu or accuracy.
+        scorer: a name of SCORERS.
         references, hypotheses: normalized texts, in the same order; a missing hypothesis is an empty text.
         lists: per utterance the normalized phrases that were offered as context; empty if there were none at all.
         bleu_tokenize: sacrebleu's tokenizer.
+        alternatives: per utterance every right target, normalized; empty where the references are the only ones.
     """
-    if scorer == "wer":
-        return _score_recognition(references, hypotheses, lists)
-    if scorer == "bleu":
-        return _score_translation(references, hypotheses, bleu_tokenize)
+    return SCORERS[scorer].score(references, hypotheses, ScoringOptions(lists, bleu_tokenize, alternatives))
+
+
+def _score_answers(references: Sequence[str], hypotheses: Sequence[str], options: ScoringOptions) -> GroupScores:
     return GroupScores(
         {
             "accuracy": _mean(answers.exact_match(references, hypotheses)),
@@ -94,9 +113,8 @@ def score_group(
     )
 
 
-def _score_recognition(
-    references: Sequence[str], hypotheses: Sequence[str], lists: Sequence[Sequence[str]]
-) -> GroupScores:
+def _score_recognition(references: Sequence[str], hypotheses: Sequence[str], options: ScoringOptions) -> GroupScores:
+    lists = options.lists
     words = error_rate.align(references, hypotheses, "word")
     counts = {
         "wer": error_rate.count_edits(words),
@@ -106,16 +124,19 @@ def _score_recognition(
         name: _measured(error_rate.errors_and_reference(count), error_rate.percent) for name, count in counts.items()
     }
     if any(lists):
-        offered = names.name_counts(references, hypotheses, lists, words)
+        offered = names.name_counts(references, hypotheses, lists)
         inserted = np.stack([offered[:, 2], np.ones(len(offered), dtype=np.int64)], axis=1)
         metrics["name_recall"] = _measured(offered, names.recall)
         metrics["name_insertions"] = _measured(inserted, _share)
-        metrics["b_wer"] = _measured(offered[:, 3:5], error_rate.percent)
-        metrics["u_wer"] = _measured(offered[:, 5:7], error_rate.percent)
+        spoken = [names.spoken_words(text, phrases) for text, phrases in zip(references, lists, strict=True)]
+        kinds = biasing.errors_and_words(biasing.biased_counts(references, hypotheses, spoken))
+        metrics["b_wer"] = _measured(kinds[:, 1], error_rate.percent)
+        metrics["u_wer"] = _measured(kinds[:, 0], error_rate.percent)
     return GroupScores(metrics, {name.upper(): error_rate.summarize(count) for name, count in counts.items()})
 
 
-def _score_translation(references: Sequence[str], hypotheses: Sequence[str], tokenize: str) -> GroupScores:
+def _score_translation(references: Sequence[str], hypotheses: Sequence[str], options: ScoringOptions) -> GroupScores:
+    tokenize = options.bleu_tokenize
     bleu, bleu_signature = translation.corpus_bleu(references, hypotheses, tokenize)
     chrf, chrf_signature = translation.corpus_chrf(references, hypotheses)
     statistics = translation.bleu_statistics(references, hypotheses, tokenize)
@@ -126,3 +147,23 @@ def _score_translation(references: Sequence[str], hypotheses: Sequence[str], tok
             "exact_match": _mean(answers.exact_match(references, hypotheses)),
         }
     )
+
+
+def _score_squad(references: Sequence[str], hypotheses: Sequence[str], options: ScoringOptions) -> GroupScores:
+    scores = squad.answer_scores(options.alternatives or [[text] for text in references], hypotheses)
+    return GroupScores({"exact_match": _mean(scores[:, 0]), "f1": _mean(scores[:, 1])})
+
+
+def _score_dialog_state(references: Sequence[str], hypotheses: Sequence[str], options: ScoringOptions) -> GroupScores:
+    states = [right[0] for right in options.alternatives] or references  # one line that has all values of each slot
+    sums = dialog_state.state_scores(states, hypotheses)
+    return GroupScores({name: _measured(values, _share) for name, values in sums.items()})
+
+
+SCORERS: dict[str, Scorer] = {
+    "wer": Scorer(_score_recognition, "wer"),  # WER, CER; with context lists U-WER, B-WER and names found
+    "bleu": Scorer(_score_translation, "bleu"),  # BLEU, chrF, exact match
+    "accuracy": Scorer(_score_answers, "accuracy"),  # exact match, token F1
+    "squad": Scorer(_score_squad, "f1"),  # exact match and F1 of SQuAD's script, best over all right answers
+    "dialog_state": Scorer(_score_dialog_state, "joint_goal_accuracy"),  # joint goal, slots, intents
+}

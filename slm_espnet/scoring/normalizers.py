@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
+DOTTED_I = str.maketrans({"I": "\u0131", "\u0130": "i"})  # of Turkish and Azerbaijani
+ZERO_WIDTH_SPACE = "\u200b"  # parts words; other invisible characters (joiners, soft hyphens, …) are inside of words
 
 
 def normalize_none(text: str) -> str:
@@ -15,15 +17,23 @@ def normalize_none(text: str) -> str:
 
 
 def normalize_basic(text: str) -> str:
-    """Lower case, compatibility forms unified, punctuation and symbols to spaces; apostrophes within a word stay."""
+    """Lower case, compatibility forms unified, punctuation and symbols to spaces; apostrophes within a word stay.
+
+    Invisible characters such as joiners and soft hyphens go: whether they are written is a matter of the keyboard.
+    """
     text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).lower()
     kept = []
     for index, char in enumerate(text):
         if char == "'" and 0 < index < len(text) - 1 and text[index - 1].isalnum() and text[index + 1].isalnum():
             kept.append(char)
-        else:
+        elif unicodedata.category(char) != "Cf" or char == ZERO_WIDTH_SPACE:
             kept.append(" " if unicodedata.category(char)[0] in "PSZC" else char)
     return " ".join("".join(kept).split())
+
+
+def normalize_turkish(text: str) -> str:
+    """`basic` for Turkish and Azerbaijani, where the small letters of I and \u0130 are \u0131 and i."""
+    return normalize_basic(unicodedata.normalize("NFC", text).translate(DOTTED_I))
 
 
 @lru_cache(maxsize=1)
@@ -43,4 +53,5 @@ NORMALIZERS: dict[str, Callable[[str], str]] = {
     "none": normalize_none,
     "basic": normalize_basic,
     "english": normalize_english,
+    "turkish": normalize_turkish,
 }

@@ -11,13 +11,15 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from slm_espnet.scoring.evaluate import SetScores
+from slm_espnet.scoring.evaluate import SetScores, training_mark
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER, PERCENT
 
 ERROR_TABLE_HEAD = ["|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|", "|---|---|---|---|---|---|---|---|---|"]
 MOST_SPEAKERS = 40  # lines per table of speakers; the worst come first
 ODD_FACTOR = 3.0  # a speaker whose value is this many times as bad as the set's median, and ...
 ODD_DISTANCE = 5.0  # ... this many points worse, is marked as odd
+
+TRAINED = {"": "yes", " (self)": "self", " (unseen)": "**unseen**"}  # what tables say for a mark
 
 RESULTS, SPEAKERS, PAGE = "results.json", "results_by_speaker.json", "RESULTS.md"
 
@@ -68,6 +70,7 @@ def _explanation() -> list[str]:
     return [
         "cascade: CTC greedy transcript into the LLM; bound: true transcript into it; CTC greedy: the encoder alone.",
         "Error rates, BLEU and chrF in 0..100, other metrics as shares; ↓ lower is better; ± bootstrap standard error.",
+        "trained: yes, with labels; self, without: its instructions, with the LLM's own answers as targets; or unseen.",
     ]
 
 
@@ -87,7 +90,7 @@ def task_table(results: Sequence[dict]) -> list[str]:
         if row["standard_error"] is not None:
             value += f" ± {show(metric, row['standard_error'])}"
         encoder = listened.get((row["task"], row["language"], metric))
-        cells = [row["task"], row["language"] or "-", "yes" if row["seen"] else "**unseen**"]
+        cells = [row["task"], row["language"] or "-", TRAINED[training_mark(row)]]
         cells += [metric + (" ↓" if metric in LOWER_IS_BETTER else ""), value]
         cells += [show(metric, row["cascade"]), show(metric, row["bound"]), show(metric, encoder), str(row["count"])]
         lines.append(f"|{'|'.join(cells)}|")
@@ -116,10 +119,12 @@ def speaker_tables(scores: Sequence[SetScores]) -> list[str]:
     """Error rates by speaker for the recognition tasks, the worst first, odd ones marked."""
     lines: list[str] = []
     for one in scores:
-        groups = sorted({(r["task"], r["language"]) for r in one.speakers if r["metric"] == "wer"})
-        for task, language in groups:
+        kinds = ("wer", "cer")
+        groups = sorted({(r["task"], r["language"], r["metric"]) for r in one.speakers if r["metric"] in kinds})
+        for task, language, metric in groups:
             rows = [r for r in one.speakers if (r["task"], r["language"]) == (task, language)]
-            lines += [f"#### {one.name}, {task} {language}, WER", "", *_speaker_table(rows), ""]
+            mark = training_mark(rows[0])
+            lines += [f"#### {one.name}, {task} {language}{mark}, {metric.upper()}", "", *_speaker_table(rows), ""]
     return lines[:-1] or ["No recognition task was scored; results_by_speaker.json has the other tasks."]
 
 

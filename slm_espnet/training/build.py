@@ -69,7 +69,7 @@ def encodings_directories(data: Sequence[tuple[str, str, str]]) -> list[Path]:
     for path, _, kind in data:
         if kind != DATA_TYPE:
             raise UserError(f"{path},{kind}: write data as <data_dir>::<encodings_dir>,speech,{DATA_TYPE}")
-        directories.append(split_path(path)[1])
+        directories.extend(encodings_dir for _, encodings_dir in split_path(path))
     return directories
 
 

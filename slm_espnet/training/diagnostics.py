@@ -29,6 +29,19 @@ def describe_model(model: ESPnetSLMModel) -> str:
     return "\n".join([*lines, f"  trainable share   {100 * trained / total:.2f} % ({trained:,} of {total:,})"])
 
 
+def describe_loss(model: ESPnetSLMModel) -> str:
+    """One line: the parts of the loss that have a weight."""
+    parts = []
+    if model.ce_weight:
+        parts.append(f"{model.ce_weight:g} cross-entropy")
+    if model.kl_weight:
+        parts.append(f"{model.kl_weight:g} KL to the LLM on the transcript (temperature {model.kl_temperature:g})")
+    if model.ctc_weight and model.adapter.output.has_ctc:
+        parts.append(f"{model.ctc_weight:g} CTC")
+    first = f"; CTC alone in the first {model.ctc_only_steps} steps" if model.ctc_only_steps else ""
+    return " + ".join(parts) + first
+
+
 def describe_identity(identity: Mapping[str, object]) -> str:
     """One line: the flat part of an identity or a fingerprint."""
     return ", ".join(f"{key} {value}" for key, value in identity.items() if isinstance(value, str | int | float))

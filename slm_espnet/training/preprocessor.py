@@ -13,7 +13,7 @@ from slm_espnet.prompt import Prompt, PromptTemplate
 
 
 def spoken_text(row: Row) -> str:
-    """What is said in a row, for CTC: its transcript, or the target where the task is to write down what is said."""
+    """What is said in a row: its transcript, or the target where the task is to write down what is said; else ""."""
     if row.transcript:
         return row.transcript
     return row.text if row.task == "asr" else ""
@@ -51,7 +51,7 @@ class SLMPreprocessor:
             "prefix": np.array(prompt.prefix, dtype=np.int64),
             "suffix": np.array(prompt.suffix, dtype=np.int64),
             "target": np.array(self.target_ids(row), dtype=np.int64),
-            "ctc_target": np.array(self._encode(spoken) if spoken else (), dtype=np.int64),
+            "transcript": np.array(self._encode(spoken) if spoken else (), dtype=np.int64),
         }
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from espnet2.train.trainer import Trainer
 
 from slm_espnet.errors import UserError
 from slm_espnet.training.diagnostics import ListeningMonitor
+from slm_espnet.training.groups import CountedBatches, report_seen, sum_over_processes
 
 CHECKPOINT = "checkpoint.pth"
 PREVIOUS = "checkpoint.previous.pth"
@@ -60,6 +61,20 @@ class SLMTrainer(Trainer):
         if not zipfile.is_zipfile(saved):
             torch.save(model.state_dict(), saved.with_suffix(".tmp"))
             os.replace(saved.with_suffix(".tmp"), saved)
+
+    @classmethod
+    def train_one_epoch(cls, *, iterator, reporter: SubReporter, options, distributed_option, **others) -> bool:
+        """Train, and report which tasks and languages the examples were of; arguments as ESPnet's."""
+        all_steps_are_invalid = super().train_one_epoch(
+            iterator=iterator, reporter=reporter, options=options, distributed_option=distributed_option, **others
+        )
+        if isinstance(iterator, CountedBatches):
+            counts = iterator.counts
+            if distributed_option.distributed:
+                counts = sum_over_processes(iterator, "cuda" if options.ngpu > 0 else "cpu")
+            if not distributed_option.distributed or distributed_option.dist_rank == 0:
+                report_seen(counts, reporter.get_epoch(), Path(options.output_dir))
+        return all_steps_are_invalid
 
     @classmethod
     def validate_one_epoch(cls, model, iterator, reporter: SubReporter, options, distributed_option) -> None:

@@ -108,6 +108,25 @@ def test_name_lists(rows):
     assert not words & {name for row in rows["dev_names"] + rows["test_names"] for name in row.context}
 
 
+def test_longer_lists_of_the_same_recordings(rows, prepared):
+    """The same sentences with 100 and 1000 names that are not spoken; nothing is synthesized for them."""
+    for base in ("test_names", "dev_names"):
+        spoken = {row.utt_id: row for row in rows[base] if row.task == "asr"}
+        for size in (100, 1000):
+            name = f"{base}_{size}"
+            assert (prepared / "data" / name / "same_audio_as").read_text() == f"{base}\n"
+            assert not (prepared / "audio" / name).exists()
+            assert [row.utt_id for row in rows[name]] == sorted(spoken)
+            for row in rows[name]:
+                first = spoken[row.utt_id]
+                said = set(first.context) & set(first.transcript.split())
+                assert row.audio == first.audio and row.text == first.text
+                assert set(row.context) & set(row.transcript.split()) == said
+                assert len(set(row.context)) == len(row.context) == size + len(said)
+    long = {row.utt_id: set(row.context) for row in rows["test_names_1000"]}
+    assert all(set(row.context) < long[row.utt_id] for row in rows["test_names_100"])
+
+
 def test_second_run_speaks_nothing_again(top, prepared):
     def state():
         return {p: p.stat().st_mtime_ns for p in prepared.rglob("*.wav")}

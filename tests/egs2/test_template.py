@@ -122,7 +122,7 @@ def test_stages_and_sets_can_be_left_out(recipe):
     assert names(calls) == ["decode", "decode", "score"]
 
 
-def test_biasing_is_tuned_once_and_used_for_speech(recipe):
+def test_biasing_is_tuned_once_and_used_for_every_input(recipe):
     biasing = ("--biasing_dev_sets", "dev_names dev", "--skip_train", "true", "--inference_nj", "1")
     settings = (*SETTINGS[4:], "--stage", "5", "--stop_stage", "5")
     for name in ("dev_names", "dev"):
@@ -134,11 +134,25 @@ def test_biasing_is_tuned_once_and_used_for_speech(recipe):
     done, calls = slm(recipe, *biasing, settings=settings)
     assert done.returncode == 0, done.stderr
     assert names(calls) == ["tune_biasing", *["decode"] * 6]
-    assert [re.findall("--biasing_config (.*?biasing.yaml)", call) for call in calls[1::2]] == [
-        ["exp/baseline_pair/biasing.yaml"], [], []
-    ]  # fmt: skip
-    _, calls = slm(recipe, *biasing, settings=settings)
+    for call in calls[1::2]:  # speech and its two bounds
+        assert option(call, "--biasing_config") == ["exp/baseline_pair/biasing.yaml"]
+    _, calls = slm(recipe, *biasing, "--biasing_list", "names.txt", settings=settings)
     assert "tune_biasing" not in names(calls)
+    assert all(option(call, "--biasing_list") == ["names.txt"] for call in calls)
+
+
+def test_sets_that_share_recordings_are_encoded_once(recipe):
+    """A set whose file same_audio_as names another gets a link to its encodings, also where that is not asked for."""
+    settings = (*SETTINGS[:4], "--test_sets", "t1_long t1_short", *SETTINGS[6:], "--nj", "1", "--stage", "2")
+    for name in ("t1_long", "t1_short"):
+        (recipe / "data" / name).mkdir(parents=True)
+        (recipe / "data" / name / "same_audio_as").write_text("t1\n")
+    for _ in range(2):
+        done, calls = slm(recipe, "--stop_stage", "2", settings=settings)
+        assert done.returncode == 0, done.stderr
+        assert option(calls[0], "--data_dir") == ["data/train", "data/dev", "data/t1"]
+        for name in ("t1_long", "t1_short"):
+            assert (recipe / "dump/encodings/pair" / name).readlink() == Path("t1")
 
 
 def test_a_given_adapter_replaces_training(recipe):
@@ -228,9 +242,33 @@ def test_path_sh_says_what_is_missing(tmp_path):
     assert done.returncode == 1 and "run `make install`" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-def test_without_train_tasks_every_task_of_the_training_set_counts_as_trained(recipe):
-    """Once all of them were marked as unseen in the results."""
-    slm(recipe, "--stop_stage", "1")
-    (recipe / "data/train/utt2task").write_text("u asr\nv ast\nw asr\n")
-    _, calls = slm(recipe, "--stage", "6")
-    assert option(calls[-1], "--train_tasks") == ["asr", "ast"]
+def test_what_was_trained_is_read_from_the_model(recipe):
+    """A list made from the options was wrong for a downloaded model."""
+    _, calls = slm(recipe)
+    assert option(calls[-1], "--model_dir") == ["exp/slm_pair_train_seed1"] and "--train_tasks" not in calls[-1]
+
+
+def test_several_training_sets_are_one_training(recipe):
+    done, calls = slm(recipe, "--train_set", "train t1", "--stop_stage", "4", "--test_sets", "t2", "--nj", "1")
+    assert done.returncode == 0, done.stderr
+    _, _, encode, _, statistics, of_valid, train, _ = calls
+    assert option(encode, "--data_dir") == ["data/train", "data/t1", "data/dev", "data/t2"]
+    assert option(statistics, "--data_dir") == ["data/train", "data/t1"]
+    assert option(statistics, "--encodings_dir") == ["dump/encodings/pair/train", "dump/encodings/pair/t1"]
+    assert option(statistics, "--output_dir") == ["exp/slm_stats_pair/train+t1"]
+    assert option(of_valid, "--output_dir") == ["exp/slm_stats_pair/dev"]
+    pairs = ["data/train::dump/encodings/pair/train", "data/t1::dump/encodings/pair/t1,speech,slm_rows"]
+    assert option(train, "--train_data_path_and_name_and_type") == pairs
+    assert option(train, "--train_shape_file") == ["exp/slm_stats_pair/train+t1/speech_shape"]
+    with open(recipe / "data/t1/text", "a") as file:
+        file.write("v more\n")
+    _, calls = slm(recipe, "--train_set", "train t1", "--stage", "3", "--stop_stage", "3")
+    assert names(calls) == ["stats"], "a change in any of the sets is noticed"
+    sets = [f"{'long' * 25}{n}" for n in range(3)]
+    for name in sets:
+        for path in (recipe / "data" / name / "text", recipe / "dump/encodings/pair" / name / "index.tsv"):
+            path.parent.mkdir(parents=True)
+            path.write_text("u words\n")
+    done, calls = slm(recipe, "--train_set", " ".join(sets), "--stage", "3", "--stop_stage", "3")
+    (output,) = option(calls[0], "--output_dir")
+    assert done.returncode == 0 and len(Path(output).name) < 200, "a file system takes no more than 255 bytes"

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from slm_espnet.adapter.base import SpeechEmbeddings
 from slm_espnet.adapter.build import build_adapter
 from slm_espnet.adapter.input import valid_mask
 from slm_espnet.espnet_model import ESPnetSLMModel, join
@@ -31,14 +32,14 @@ def make_batch(rows=(0, 1, 2), transcripts=(True, False, True)):
     """Three fixed utterances of different lengths, or some of them."""
     generator = torch.Generator().manual_seed(7)
     lengths = {"speech": (9, 4, 6), "prefix": (2, 0, 1), "suffix": (2, 4, 3), "target": (5, 2, 7)}
-    lengths["ctc_target"] = (3, 2, 2)
+    lengths["transcript"] = (3, 2, 2)
     batch = {"seconds": torch.tensor([0.9, 0.4, 0.6])[list(rows)]}
     for name, sizes in lengths.items():
         shape = (SPEECH,) if name == "speech" else ()
         values = [torch.randn(n, *shape, generator=generator) for n in sizes]
         if name != "speech":
             values = [(v.abs() * 1e4).long() % 50 + 3 for v in values]
-        if name == "ctc_target":
+        if name == "transcript":
             values = [v if known else v[:0] for v, known in zip(values, transcripts, strict=True)]
         chosen = [values[row] for row in rows]
         batch[name] = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
@@ -72,9 +73,9 @@ def test_ctc_is_the_sum_over_alignments(llm):
     model = make_model(llm, diagnostic_batches=0).eval()
     batch = make_batch((1,), transcripts=(True,) * 3)
     batch["speech"], batch["speech_lengths"] = batch["speech"][:, :1], torch.tensor([1])
-    batch["ctc_target"], batch["ctc_target_lengths"] = batch["ctc_target"][:, :1], torch.tensor([1])
+    batch["transcript"], batch["transcript_lengths"] = batch["transcript"][:, :1], torch.tensor([1])
     log_probs = model.adapter(batch["speech"], batch["speech_lengths"], llm.embedding_table()).ctc_log_probs
-    expected = -log_probs[0, 0, 1 + batch["ctc_target"][0, 0]]
+    expected = -log_probs[0, 0, 1 + batch["transcript"][0, 0]]
     torch.testing.assert_close(model(**batch)[1]["loss_ctc"], expected.detach())
 
 
@@ -197,7 +198,136 @@ def test_join_is_differentiable_and_orders_parts():
     assert torch.equal(first.grad[..., 0], valid_mask(torch.tensor([0, 3]), 3).float())
 
 
+class Reader(torch.nn.Module):
+    """Stands for an adapter: its speech embeddings are what it is given, and require a gradient."""
+
+    def __init__(self, embeddings, lengths):
+        super().__init__()
+        self.embeddings, self.lengths = torch.nn.Parameter(embeddings), lengths
+
+    def forward(self, frames, lengths, table, placements=None):
+        return SpeechEmbeddings(self.embeddings, self.lengths)
+
+
+@pytest.mark.parametrize("kind", ["hf_seq2seq", "hf_causal"])
+def test_kl_and_its_gradient_vanish_where_speech_is_read_as_the_transcript(kind, request):
+    folder = request.getfixturevalue({"hf_seq2seq": "tiny_t5", "hf_causal": "tiny_llama"}[kind])
+    llm = build_llm(kind, {"model": str(folder)})
+    batch = make_batch(transcripts=(True,) * 3)
+    words, lengths = llm.embed(batch["transcript"]).detach(), batch["transcript_lengths"]
+    losses, gradients = [], []
+    for embeddings in (words, words.roll(1, 1)):
+        model = ESPnetSLMModel(llm, Reader(embeddings, lengths), PromptTemplate(), ce_weight=0.0, kl_weight=1.0).train()
+        loss, stats, _ = model(**batch)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(model.adapter.embeddings.grad.abs().max().item())
+        assert stats["loss_kl"] == loss and not {"loss_ce", "loss_ctc"} & stats.keys()
+    assert losses[0] < 1e-8 and losses[1] > 1e-5
+    assert gradients[0] < 1e-3 * gradients[1]
+
+
+@pytest.mark.parametrize("kind", ["hf_seq2seq", "hf_causal"])
+def test_kl_is_that_of_transformers_own_outputs_over_the_target(kind, request):
+    """One utterance at a time, no padding: the teacher reads prompt and transcript, the student prompt and speech."""
+    folder = request.getfixturevalue({"hf_seq2seq": "tiny_t5", "hf_causal": "tiny_llama"}[kind])
+    llm = build_llm(kind, {"model": str(folder)})
+    model = make_model(llm, "linear", kl_weight=1.0, kl_temperature=2.0, ctc_weight=0.0).eval()
+    found = model(**make_batch())[1]["loss_kl"]  # the second utterance has no transcript
+    total, count = 0.0, 0
+    for row in (0, 2):
+        batch = make_batch((row,), transcripts=(True,) * 3)
+        prefix, suffix, target = (batch[name] for name in ("prefix", "suffix", "target"))
+        speech = model.adapter(batch["speech"], batch["speech_lengths"], llm.embedding_table()).embeddings
+        logits = []
+        for middle in (llm.embed(batch["transcript"]), speech):
+            inputs = torch.cat([llm.embed(prefix), middle, llm.embed(suffix)], 1)
+            if kind == "hf_seq2seq":
+                logits.append(llm.model(inputs_embeds=inputs, labels=target).logits[0])
+            else:
+                whole = llm.model(inputs_embeds=torch.cat([inputs, llm.embed(target)], 1)).logits[0]
+                logits.append(whole[inputs.size(1) - 1 : -1])
+        p, q = ((values / 2.0).softmax(-1) for values in logits)
+        total, count = total + 4.0 * (p * (p / q).log()).sum(), count + target.size(1)
+    torch.testing.assert_close(found, (total / count).detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_kl_moves_the_adapter_only(llm):
+    model = make_model(llm, ce_weight=0.0, ctc_weight=0.0, kl_weight=1.0).train()
+    before = copy.deepcopy(llm.state_dict())
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss, *_ = model(**make_batch(transcripts=(True,) * 3))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(p.grad is not None and p.grad.any() for p in model.adapter.body.parameters())
+    assert all(p.grad is None for p in llm.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in llm.state_dict().items())
+
+
+def test_the_teacher_is_the_llm_without_lora(tiny_t5):
+    conf = {"model": str(tiny_t5), "lora": {"r": 2, "target_modules": ["q", "v"]}}
+    plain, tuned = build_llm("hf_seq2seq", {"model": str(tiny_t5)}), build_llm("hf_seq2seq", conf)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    batch = make_batch(transcripts=(True,) * 3)
+    words, lengths = plain.embed(batch["transcript"]).detach(), batch["transcript_lengths"]
+    model = ESPnetSLMModel(tuned, Reader(words, lengths), PromptTemplate(), ce_weight=0.0, kl_weight=1.0).train()
+    loss, *_ = model(**batch)
+    loss.backward()
+    assert loss > 1e-3, "with LoRA the student is not the teacher, whatever it reads"
+    assert all(p.requires_grad and p.grad.any() for name, p in tuned.named_parameters() if "lora_" in name)
+    inputs = words, lengths
+    with tuned.without_lora():
+        within = tuned.loss_logits(*inputs, batch["target"], batch["target_lengths"])
+    assert torch.equal(within, plain.loss_logits(*inputs, batch["target"], batch["target_lengths"]))
+
+
+def test_the_loss_is_the_weighted_sum_and_what_has_no_weight_is_not_run(llm, monkeypatch):
+    model = make_model(llm, ce_weight=0.5, ctc_weight=2.0, kl_weight=3.0, diagnostic_batches=0).eval()
+    loss, stats, _ = model(**make_batch())
+    expected = 0.5 * stats["loss_ce"] + 2.0 * stats["loss_ctc"] + 3.0 * stats["loss_kl"]
+    torch.testing.assert_close(loss, expected)
+
+    passes = []
+    run = llm.loss_logits
+    monkeypatch.setattr(llm, "loss_logits", lambda *arguments: passes.append(0) or run(*arguments))
+    expected_passes = {"ce_weight": 1, "kl_weight": 2, "ctc_weight": 0}
+    for only, count in expected_passes.items():
+        weights = {name: float(name == only) for name in expected_passes}
+        passes.clear()
+        stats = make_model(llm, diagnostic_batches=0, **weights).train()(**make_batch())[1]
+        assert len(passes) == count
+        assert {name for name in stats if name.startswith("loss_")} == {f"loss_{only.removesuffix('_weight')}"}
+    passes.clear()
+    model = make_model(llm, kl_weight=1.0, ctc_weight=0.0, diagnostic_batches=0).train()
+    assert "loss_kl" not in model(**make_batch(transcripts=(False,) * 3))[1] and len(passes) == 1
+
+
+def test_listening_is_measured_without_a_weight_on_cross_entropy(llm):
+    with_kl = make_model(llm, ce_weight=0.0, ctc_weight=0.0, kl_weight=1.0).eval()(**make_batch())[1]
+    with_ce = make_model(llm, ctc_weight=0.0).eval()(**make_batch())[1]
+    for name in ("loss_ce", "loss_ce_shuffled", "loss_ce_empty"):
+        torch.testing.assert_close(with_kl[name], with_ce[name])
+
+
 def test_wrong_settings_are_refused(llm):
-    for conf in ({"autocast_dtype": "float16"}, {"ctc_only_steps": 5, "ctc_weight": 0.0}, {"ce_weight": -1}):
+    without_weight = {"ce_weight": 0.0, "ctc_weight": 0.0}
+    for conf in (
+        {"autocast_dtype": "float16"},
+        {"ctc_only_steps": 5, "ctc_weight": 0.0},
+        {"ce_weight": -1},
+        {"kl_weight": -0.5},
+        {"kl_temperature": 0.0},
+        without_weight,
+    ):
         with pytest.raises(ValueError):
             make_model(llm, **conf)
+    with pytest.raises(ValueError, match="adapter_output with CTC"):
+        make_model(llm, "linear", ctc_only_steps=5)

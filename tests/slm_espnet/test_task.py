@@ -1,7 +1,10 @@
 """Training by ESPnet's trainer, from a data directory and its encodings to an adapter that loads."""
 
 import copy
+import json
 import logging
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +16,15 @@ from slm_espnet.checkpoint import load_model
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.encodings.fingerprint import write_fingerprint
 from slm_espnet.encodings.job import JobOptions, mark_done
-from slm_espnet.encodings.layout import Encoding, job_left_out_path
+from slm_espnet.encodings.layout import FORMAT, Encoding, job_left_out_path
 from slm_espnet.encodings.merge import merge
 from slm_espnet.encodings.plan import Recording
 from slm_espnet.encodings.writer import EncodingWriter
 from slm_espnet.errors import UserError
 from slm_espnet.llm.build import build_llm
 from slm_espnet.task import SLMTask
+from slm_espnet.training.dataset import RowsWithEncodings
+from slm_espnet.training.groups import SEEN
 
 WIDTH = 12
 TEXTS = ["call mary", "tell james on monday", "book a table", "the weather in london", "call james at nine"]
@@ -42,21 +47,21 @@ def write_encodings(directory, frames, weights="abc"):
     """A complete set of encodings, as one job of stage 2 leaves it."""
     directory.mkdir(parents=True)
     fingerprint = {
-        "format": 1,
+        "format": FORMAT,
         "encoder": {"kind": "made up", "weights_sha256": weights},
         "reduction": {"name": "none"},
         "storage_dtype": "float32",
         "dim": WIDTH,
         "frame_shift": 0.04,
         "blank_id": None,
-        "posterior_top_k": 0,
+        "posteriors": None,
         "vocabulary": None,
     }
     write_fingerprint(directory, fingerprint)
     with EncodingWriter(directory, 1, fingerprint) as writer:
         for key, array in frames.items():
-            positions, none = np.arange(len(array)), np.zeros((len(array), 0))
-            writer.write({key: Encoding(array, positions, len(array), 0.04 * len(array), "", none, none)})
+            positions = np.arange(len(array))
+            writer.write({key: Encoding(array, positions, positions + 1, len(array), 0.04 * len(array), "", None)})
     recordings = [Recording(key, AudioSource(key), None) for key in sorted(frames)]
     job_left_out_path(directory, 1).touch()
     mark_done(directory, fingerprint, recordings, {}, JobOptions(job=1, num_jobs=1))
@@ -101,12 +106,15 @@ def work(tmp_path_factory, tiny_t5):
     return folder
 
 
-def train(work, output_dir, *options, train_shape=None, valid_encodings=None):
+def train(work, output_dir, *options, train_shape=None, valid_encodings=None, train_data=None, more_data=None):
     arguments = ["--config", work / "train.yaml", "--foundation", work / "foundation.yaml", "--resume", "true"]
     for kind, part in (("train", "train"), ("valid", "dev")):
         encodings = valid_encodings if valid_encodings and kind == "valid" else work / "enc" / part
-        data = f"{work / 'data' / part}::{encodings},speech,slm_rows"
-        arguments += [f"--{kind}_data_path_and_name_and_type", data]
+        data_dir = train_data if train_data and kind == "train" else work / "data" / part
+        data = f"{data_dir}::{encodings}"
+        if more_data and kind == "train":
+            data += f" {more_data}"
+        arguments += [f"--{kind}_data_path_and_name_and_type", f"{data},speech,slm_rows"]
         shape = work / "stats" / part / "speech_shape"
         arguments += [f"--{kind}_shape_file", train_shape if train_shape and kind == "train" else shape]
     SLMTask.main(cmd=[str(argument) for argument in (*arguments, "--output_dir", output_dir, *options)])
@@ -185,6 +193,8 @@ def test_start_up_says_what_is_joined_and_how_much_is_trained(work, tmp_path, ca
         ({"input_size": 5}, "input_size is 5 but frames"),
         ({"best_model_criterion": [["valid", "loss", "min"], ["train", "loss", "min"]]}, "one best_model_criterion"),
         ({"use_adapter": True}, "use_adapter"),
+        ({"mixing_conf": {"temprature": 3}}, "mixing_conf has unknown key.*temprature"),
+        ({"mixing_conf": {"temperature": 3}, "iterator_type": "chunk"}, "mixing_conf needs iterator_type sequence"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(work, tmp_path, change, message):
@@ -221,3 +231,90 @@ def test_shape_files_of_other_data_are_refused(work, tmp_path):
     (tmp_path / "speech_shape").write_text("stranger 5,12\n", encoding="utf-8")
     with pytest.raises(UserError, match="1 utterance.*stranger.*stages 2 and 3"):
         train(work, tmp_path / "exp", train_shape=tmp_path / "speech_shape")
+
+
+def test_self_targets_are_chosen_by_their_instructions_whatever_tasks_are_trained(work, tmp_path):
+    own = tmp_path / "train_self"
+    shutil.copytree(work / "data/train", own)
+    (own / "self_targets.json").write_text("{}")
+    for table in (own / name for name in ("wav.scp", "text", "prompt", "utt2task")):
+        lines = table.read_text().replace(" asr", " dialog").splitlines()
+        table.write_text("".join(f"self-{line}\n" for line in lines))
+    options = ["--data_dir", own, work / "data/train", "--encodings_dir", *[work / "enc/train"] * 2]
+    options += ["--foundation", work / "foundation.yaml", "--output_dir", tmp_path / "stats", "--tasks", "asr"]
+    assert stats.main([str(option) for option in options]) == 0
+    assert json.loads((tmp_path / "stats/summary.json").read_text())["by_task"] == {"asr": 16, "dialog": 16}
+
+
+def test_kl_is_trained_and_reported_and_the_configuration_says_what_was_seen(work, tmp_path, tiny_t5, caplog):
+    own = tmp_path / "train_self"
+    shutil.copytree(work / "data/train", own)
+    identity = build_llm("hf_seq2seq", {"model": str(tiny_t5), "dtype": "float32"}).identity()
+    marker = {"settings": {"llm": {"weights_sha256": identity["weights_sha256"]}}}
+    (own / "self_targets.json").write_text(json.dumps(marker))
+    weights = ("--model_conf", "kl_weight=1.0", "--model_conf", "kl_temperature=2.0", "--model_conf", "ce_weight=0.0")
+    with caplog.at_level(logging.INFO):
+        train(work, tmp_path / "exp", *weights, train_data=own)
+    assert "loss: 1 KL to the LLM on the transcript (temperature 2) + 1 CTC; CTC alone in the first 2" in caplog.text
+    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=False)
+    stats = checkpoint["reporter"]["stats"]
+    assert 0 < stats[2]["train"]["loss_kl"] < 20 and "loss_ce" not in stats[2]["train"]
+    assert stats[2]["valid"]["loss_kl"] > 0 and stats[2]["valid"]["loss_ce_shuffled"] > 0
+    config = yaml.safe_load((tmp_path / "exp/config.yaml").read_text())
+    assert config["self_tasks"] == ["asr"] and config["trained_tasks"] == []
+    marker["settings"]["llm"]["weights_sha256"] = "of another"
+    (own / "self_targets.json").write_text(json.dumps(marker))
+    with pytest.raises(UserError, match="train_self holds the answers of an LLM with weights of another, not of"):
+        train(work, tmp_path / "other", *weights, train_data=own)
+
+
+@pytest.fixture(scope="module")
+def mixed(work, tmp_path_factory):
+    """A second training set (4 translated utterances beside 16 recognized ones): options that mix the two alike."""
+    folder = tmp_path_factory.mktemp("mixed")
+    data = folder / "data" / "more"
+    data.mkdir(parents=True)
+    table = {"wav.scp": "more{}.wav", "text": "hola {}", "prompt": "say it", "utt2task": "ast", "utt2lang": "en"}
+    for name, value in {**table, "utt2target_lang": "es"}.items():
+        (data / name).write_text("".join(f"more{n} {value.format(n)}\n" for n in range(4)), encoding="utf-8")
+    random = np.random.default_rng(1)
+    keys = [AudioSource(f"more{n}.wav").key for n in range(4)]
+    write_encodings(folder / "enc" / "more", {key: random.normal(size=(14 + n, WIDTH)) for n, key in enumerate(keys)})
+    options = ["--data_dir", work / "data/train", data, "--encodings_dir", work / "enc/train", folder / "enc/more"]
+    options += ["--foundation", work / "foundation.yaml", "--output_dir", folder / "stats"]
+    assert stats.main([str(option) for option in options]) == 0
+    config = {**CONFIG, "mixing_conf": {"temperature": float("inf")}, "batch_type": "numel", "batch_bins": 1500}
+    (folder / "train.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return SimpleNamespace(config=folder / "train.yaml", shape=folder / "stats/speech_shape", data=data, folder=folder)
+
+
+def test_two_sets_are_mixed_and_a_resumed_training_sees_the_same(work, mixed, tmp_path, caplog):
+    def run(name, *options):
+        more = f"{mixed.data}::{mixed.folder}/enc/more"
+        options = ("--config", mixed.config, *options)
+        train(work, tmp_path / name, *options, train_shape=mixed.shape, more_data=more)
+        return (tmp_path / name / SEEN).read_text(encoding="utf-8")
+
+    with caplog.at_level(logging.INFO):
+        seen = run("whole")
+    (said,) = [line.split() for line in caplog.text.splitlines() if line.startswith("  more/ast/en_es")]
+    assert said[1:6] == ["4", "20.0", "%", "50.0", "%"], "expected shares are said at the start"
+    counts = [line.split("\t") for line in seen.splitlines()[1:]]
+    assert [row[0] for row in counts] == ["1", "1", "2", "2"] and {row[2] for row in counts} == {"asr", "ast"}
+    assert all(abs(float(row[5]) - 0.5) < 0.1 for row in counts)
+    config = yaml.safe_load((tmp_path / "whole/config.yaml").read_text(encoding="utf-8"))
+    assert config["trained_tasks"] == ["asr", "ast"]
+    steps = f"total_steps={config['scheduler_conf']['total_steps']}"
+    run("parts", "--max_epoch", 1, "--scheduler_conf", steps)
+    assert run("parts") == seen
+    whole, parts = (weights(tmp_path / name / "2epoch.pth") for name in ("whole", "parts"))
+    assert all(torch.equal(parts[key], whole[key]) for key in whole)
+
+
+def test_ids_of_training_sets_must_differ(work, mixed):
+    path = f"{work}/data/train::{work}/enc/train {work}/data/copy::{work}/enc/train"
+    shutil.copytree(work / "data/train", work / "data/copy")
+    with pytest.raises(UserError, match="'train00' is in .*data/train and .*data/copy: ids of sets must differ"):
+        RowsWithEncodings(path)
+    with pytest.raises(UserError, match="2 utterance.*enc/train, more0 for one.*stages 2 and 3"):
+        RowsWithEncodings(f"{mixed.data}::{work}/enc/train", {"more0", "more1"})

@@ -26,7 +26,11 @@ for name in slm.sh path.sh db.sh; do
 done
 link "${top}/utils" utils
 mkdir -p "${recipe}/conf" "${recipe}/local"
-for name in cmd.sh conf/train.yaml conf/decode.yaml conf/tasks.yaml local/data.sh local/prepare.py; do
+if [ ! -e "${recipe}/conf/tasks.yaml" ]; then # what it includes is found from there
+    shared=$(realpath -m --relative-to "${recipe}/conf" "${top}/conf/tasks/speech.yaml")
+    sed "s|^include: .*|include: ${shared}|" "${template}/conf/tasks.yaml" >"${recipe}/conf/tasks.yaml"
+fi
+for name in cmd.sh conf/train.yaml conf/decode.yaml local/data.sh local/prepare.py; do
     [ -e "${recipe}/${name}" ] || cp -L "${template}/${name}" "${recipe}/${name}"
 done
 

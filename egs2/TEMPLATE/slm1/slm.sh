@@ -5,7 +5,7 @@
 #         4 training of the adapter            5 decoding                                6 scoring
 # A stage that is complete is not done again; one that was interrupted goes on where it stopped. README.md beside this
 # script explains the options.
-# shellcheck source-path=SCRIPTDIR
+# shellcheck source-path=SCRIPTDIR disable=SC2046,SC2086  # names of sets and options are split at blanks
 set -euo pipefail
 
 # General
@@ -28,13 +28,14 @@ python=python3        # Python interpreter
 datadir=data          # Kaldi data directories
 dumpdir=dump          # encodings
 expdir=exp            # trained adapters, decodings, results
-train_set=            # name of the training set
-valid_set=            # name of the validation set
+train_set=            # names of the training sets, "train_a train_b"; mixed as mixing_conf in slm_config says
+valid_set=            # names of the validation sets
 test_sets=            # names of the test sets, "test_clean test_noisy"
 local_data_opts=      # more options for local/data.sh, which is given --datadir and --dumpdir
 audio_check=header    # how far stage 1 looks at recordings: none, header, full
 tasks_config=conf/tasks.yaml  # wordings and scorers of the tasks
 train_tasks=          # tasks to train on, "asr ast"; empty: all in the training set
+self_instructions=    # YAML of instructions: the language model's own answers to them are trained on, too
 eval_tasks=           # tasks to decode and score; empty: all in the test sets
 
 # Model
@@ -54,6 +55,7 @@ inference_tag=        # name of the decoding; empty: made of configuration and a
 inference_model=valid.loss.ave.pth  # which weights of the training are used
 baselines="ctc transcript"  # what the frozen LLM also answers alone: the encoder's transcript, the true one
 biasing_dev_sets=     # sets on which the threshold of contextual biasing is tuned before decoding
+biasing_list=         # file with a list of phrases for all utterances, in place of the sets' own lists
 
 INVOCATION="$0 $*" # upper case: no option
 . utils/parse_options.sh
@@ -77,17 +79,16 @@ for kind in ${baselines}; do
     [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
 done
 
-# Names
 foundation_tag=$(basename "${foundation%.*}")
 config_tag=$(basename "${slm_config%.*}")
 if [ -z "${slm_tag}" ]; then
     slm_tag="${foundation_tag}_${config_tag}${slm_args:+_$(sanitize "${slm_args}")}"
-    slm_tag+="${train_tasks:+_$(sanitize "${train_tasks}")}_seed${seed}"
+    slm_tag+="${train_tasks:+_$(sanitize "${train_tasks}")}${self_instructions:+_self}_seed${seed}"
     [ -z "${download_model}" ] || slm_tag=$(sanitize "$(basename "${download_model}")")
 fi
 if [ -z "${inference_tag}" ]; then
     inference_tag=$(basename "${inference_config:-default}" .yaml | sed -e 's/^decode_\?//' -e 's/^$/default/')
-    inference_tag+=${inference_args:+_$(sanitize "${inference_args}")}
+    inference_tag+=${inference_args:+_$(sanitize "${inference_args}")}${eval_tasks:+_$(sanitize "${eval_tasks}")}
 fi
 encodings="${dumpdir}/encodings/${foundation_tag}"
 stats="${expdir}/slm_stats_${foundation_tag}${train_tasks:+_$(sanitize "${train_tasks}")}"
@@ -100,6 +101,9 @@ if ${skip_train} || [ -n "${download_model}" ]; then train_sets=; fi
 eval_sets=$(words "${test_sets} ${biasing_dev_sets}")
 if ${skip_eval}; then eval_sets=; fi
 sets=$(words "${train_sets} ${eval_sets}")
+self_sets= # the training sets whose targets are the language model's own answers
+[ -z "${self_instructions}" ] || [ -z "${train_sets}" ] || self_sets=$(words "${train_set}" | sed 's/[^ ]\+/&_self/g')
+decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
@@ -117,8 +121,12 @@ end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
 is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
 
-# paths FOLDER: FOLDER/<set> for each set of the rest.
+# paths FOLDER: FOLDER/<set> for each set of the rest; pairs: <data directory>::<encodings> of each, in one line.
 paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
+pairs() { local name; for name in "$@"; do echo "${datadir}/${name}::${encodings}/${name}"; done | xargs; }
+# joined SET...: one name for several sets, as a file's name of a bearable length.
+joined() { set -- "$(words "$*" | tr ' ' +)"; [ ${#1} -le 120 ] || set -- "${1:0:100}+$(digest <<<"$1")"; echo "$1"; }
+heard_in() { for name in "$@"; do cat "${datadir}/${name}/same_audio_as" 2>/dev/null || echo "${name}"; done; } # sets
 
 # array LOGDIR NJ OPTIONS -- COMMAND: run a job array over all sets, then join what the jobs wrote.
 array() {
@@ -152,45 +160,53 @@ if begin 1 "data preparation"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
         rm -f "${datadir}/.checked"
-        # shellcheck disable=SC2086  # several options
         local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         mkdir -p "${datadir}"
         mark_done "${datadir}/.prepared" "${settings}"
     fi
     settings+=" ${sets} ${audio_check} ${max_failed}"
     if ! is_done "${datadir}/.checked" "${settings}"; then
-        # shellcheck disable=SC2046,SC2086  # one path for each set; names of sets have no blanks
         ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
             $(paths "${datadir}" ${sets})
         mark_done "${datadir}/.checked" "${settings}"
     fi
+    for name in ${self_sets}; do
+        array "${datadir}/${name}/log" "${inference_nj}" --gpu "${decode_gpu}" -- \
+            ${python} -m slm_espnet.bin.self_target --foundation "${foundation}" --ngpu "${decode_gpu}" \
+            --instructions "${self_instructions}" --tasks_config "${tasks_config}" --num_threads "${num_threads}" \
+            --data_dir "${datadir}/${name%_self}" --output_dir "${datadir}/${name}"
+    done
     end 1
 fi
+train_set+=${self_sets:+ ${self_sets}}
+sets+=" ${self_sets}"
 
 if begin 2 "encoding by the frozen speech encoder"; then
-    # shellcheck disable=SC2046,SC2086
+    encoded=$(words "$(heard_in ${sets})")
     array "${encodings}/log" "${nj}" --gpu "$((ngpu > 0))" -- \
         ${python} -m slm_espnet.bin.encode --foundation "${foundation}" --ngpu "$((ngpu > 0))" \
         --num_threads "${num_threads}" --max_failed "${max_failed}" \
-        --data_dir $(paths "${datadir}" ${sets}) --output_dir $(paths "${encodings}" ${sets}) ${encode_args}
+        --data_dir $(paths "${datadir}" ${encoded}) --output_dir $(paths "${encodings}" ${encoded}) ${encode_args}
+    for set in ${sets}; do [ -e "${encodings}/${set}" ] || ln -sfn "$(heard_in "${set}")" "${encodings}/${set}"; done
     end 2
 fi
 
 if begin 3 "statistics"; then
-    for name in ${train_sets}; do
-        settings="$(digest "${foundation}" "${datadir}/${name}/text" "${encodings}/${name}/index.tsv")"
-        settings+=" ${train_tasks} ${stats_args}"
-        if is_done "${stats}/${name}/.done" "${settings}"; then
-            log "${stats}/${name} is complete"
+    for names in "${train_set}" "${valid_set}"; do
+        settings="$(digest "${foundation}" $(for name in ${names}; do
+            echo "${datadir}/${name}/text" "${encodings}/${name}/index.tsv"
+        done)) ${train_tasks} ${stats_args}"
+        output="${stats}/$(joined "${names}")"
+        if is_done "${output}/.done" "${settings}"; then
+            log "${output} is complete"
             continue
         fi
-        # shellcheck disable=SC2086
-        ${train_cmd} "${stats}/${name}/stats.log" \
-            ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir "${datadir}/${name}" \
-            --encodings_dir "${encodings}/${name}" --output_dir "${stats}/${name}" \
+        ${train_cmd} "${output}/stats.log" \
+            ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir $(paths "${datadir}" ${names}) \
+            --encodings_dir $(paths "${encodings}" ${names}) --output_dir "${output}" \
             --tasks "${train_tasks}" --max_failed "${max_failed}" ${stats_args}
-        mark_done "${stats}/${name}/.done" "${settings}"
-        sed '/^#/d' "${stats}/${name}/stats.log"
+        mark_done "${output}/.done" "${settings}"
+        sed '/^#/d' "${output}/stats.log"
     done
     end 3
 fi
@@ -199,8 +215,8 @@ if begin 4 "training of the adapter"; then
     [ -f "${slm_config}" ] || fail "${slm_config}: no such file (--slm_config)"
     settings="foundation $(digest "${foundation}"), ${slm_config} $(digest "${slm_config}"), seed ${seed}"
     settings+=", arguments '${slm_args}', data"
-    for name in ${train_sets}; do
-        settings+=" ${name} $(digest "${datadir}/${name}/text" "${stats}/${name}/speech_shape")"
+    for names in "${train_set}" "${valid_set}"; do
+        settings+=" ${names} $(digest $(paths "${datadir}" ${names} | sed 's|$|/text|') "${stats}/$(joined ${names})/speech_shape")"
     done
     if is_done "${slm_exp}/.done" "${settings} ${inference_model}"; then
         log "${slm_exp} is complete"
@@ -215,14 +231,13 @@ if begin 4 "training of the adapter"; then
         log "logs are in ${slm_exp}/train.log"
         shapes=()
         for name in speech_shape target_shape; do
-            shapes+=(--train_shape_file "${stats}/${train_set}/${name}")
-            shapes+=(--valid_shape_file "${stats}/${valid_set}/${name}")
+            shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
+            shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        # shellcheck disable=SC2086
         ${cuda_cmd} --gpu "${ngpu}" --num_threads "${num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
-            --train_data_path_and_name_and_type "${datadir}/${train_set}::${encodings}/${train_set},speech,slm_rows" \
-            --valid_data_path_and_name_and_type "${datadir}/${valid_set}::${encodings}/${valid_set},speech,slm_rows" \
+            --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
+            --valid_data_path_and_name_and_type "$(pairs ${valid_set}),speech,slm_rows" \
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
             --ngpu "${ngpu}" --num_threads "${num_threads}" --seed "${seed}" ${slm_args}
         ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
@@ -233,22 +248,20 @@ fi
 
 # decode INPUT OUTPUT_DIR OPTIONS: all test sets; INPUT is speech, ctc or transcript.
 decode() {
-    local input=$1 output=$2 gpu=0
+    local input=$1 output=$2
     shift 2
-    if ${gpu_inference}; then gpu=1; fi
-    # shellcheck disable=SC2046,SC2086
-    array "${output}/log" "${inference_nj}" --gpu "${gpu}" -- \
+    array "${output}/log" "${inference_nj}" --gpu "${decode_gpu}" -- \
         ${python} -m slm_espnet.bin.decode ${inference_config:+--config "${inference_config}"} --input "${input}" \
-        --foundation "${foundation}" --ngpu "${gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
+        --foundation "${foundation}" --ngpu "${decode_gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
         --data_dir $(paths "${datadir}" ${test_sets}) --encodings_dir $(paths "${encodings}" ${test_sets}) \
         --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" "$@" ${inference_args}
 }
 
 if begin 5 "decoding"; then
-    biasing=()
+    biasing=(${biasing_list:+--biasing_list "${biasing_list}"})
     if [ -n "${biasing_dev_sets}" ]; then
         mkdir -p "${baseline_exp}"
-        biasing=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
+        biasing+=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
         settings="${biasing_dev_sets}"
         for name in ${biasing_dev_sets}; do
             settings+=" $(digest "${datadir}/${name}/"{text,context} "${encodings}/${name}/index.tsv")"
@@ -260,22 +273,18 @@ if begin 5 "decoding"; then
     fi
     decode speech "${slm_exp}/decode_${inference_tag}" --model_dir "${model_dir}" "${biasing[@]}"
     for kind in ${baselines}; do
-        decode "${kind}" "${baseline_exp}/${kind}_${inference_tag}"
+        decode "${kind}" "${baseline_exp}/${kind}_${inference_tag}" "${biasing[@]}"
     done
     end 5
 fi
 
 if begin 6 "scoring"; then
     options=()
-    trained=${train_tasks}
-    if [ -z "${trained}${download_model}" ] && [ -f "${datadir}/${train_set}/utt2task" ]; then
-        trained=$(awk '{print $2}' "${datadir}/${train_set}/utt2task" | sort -u | xargs) # all of them
-    fi
     [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
     [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
     ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
-        --train_tasks "${trained}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
+        --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
         --command "${INVOCATION}" "${options[@]}"
     log "results are in ${slm_exp}/RESULTS.md and ${slm_exp}/results.json"
     end 6

@@ -1,78 +1,56 @@
-"""Speech synthesis for the mini corpus: espeak-ng through ctypes, 16 kHz out.
+"""Speech synthesis for the mini corpus: espeak-ng with our own voice variants, 16 kHz out.
 
-espeak-ng keeps state between utterances: the same call made later in a process differs by some samples. A *fresh*
-process repeats itself exactly, so whoever needs reproducible audio synthesizes a fixed list of utterances per
-process (see `mini_corpus.audio_data`).
+The engine (`slm_espnet.data.espeak`) keeps state between utterances: the same call made later in a process differs by
+some samples. A *fresh* process repeats itself exactly, so whoever needs reproducible audio synthesizes a fixed list of
+utterances per process (see `mini_corpus.audio_data`).
 """
 
 from __future__ import annotations
 
-import ctypes
+import tempfile
+from pathlib import Path
 
 import espeakng_loader
 import numpy as np
-import soxr
 
-SAMPLING_RATE = 16000  # Hz of everything this module returns
+from mini_corpus.voices import VARIANTS, drawn_variant
+from slm_espnet.data.espeak import DEFAULT_PITCH, DEFAULT_RATE, SAMPLING_RATE, Espeak, trim
+
+__all__ = ["PITCH_RANGE", "RATE_RANGE", "SAMPLING_RATE", "Synthesizer", "check_variants", "spell", "trim"]
+
 RATE_RANGE = (140, 210)  # speaking rate, words per minute
 PITCH_RANGE = (30, 70)  # espeak-ng's own scale, 50 is the voice's normal pitch
 
-_AUDIO_OUTPUT_SYNCHRONOUS = 2  # samples go to the callback, and the call returns when all are there
-_PARAMETER_RATE, _PARAMETER_PITCH = 1, 3
-_CHARS_UTF8 = 1
 _ENGLISH = "gmw/en"
-_SILENCE = 0.01  # full scale 1.0: below it is silence at the edges
-_LEAD_SECONDS, _TAIL_SECONDS = 0.045, 0.07  # kept around the speech
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
-class Synthesizer:
-    """One espeak-ng engine. The library is global: use one instance in a process."""
+class Synthesizer(Espeak):
+    """One espeak-ng engine with the variants of `mini_corpus.voices`: use one instance in a process."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data_path = espeakng_loader.get_data_path().encode()
-        self._native_rate = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, 0)
-        if self._native_rate <= 0:
-            raise RuntimeError(f"espeak-ng did not start with the data in {data_path.decode()}")
-        self._samples = bytearray()
-        self._callback = _CALLBACK(self._collect)  # kept: ctypes does not hold a reference
-        self._library.espeak_SetSynthCallback(self._callback)
+        self._folder = tempfile.TemporaryDirectory(prefix="espeak-")
+        super().__init__(_with_our_variants(Path(espeakng_loader.get_data_path()), Path(self._folder.name)))
 
-    def _collect(self, samples, count: int, _events) -> int:
-        if samples and count > 0:
-            self._samples.extend(ctypes.string_at(samples, count * 2))
-        return 0
+    def speak(self, text: str, voice: str, rate: int = DEFAULT_RATE, pitch: int = DEFAULT_PITCH) -> np.ndarray:
+        """Plain lower-case words as samples; arguments and errors as in `Espeak.speak`, letters spelled in English."""
+        return super().speak(spell(text) if voice.startswith(_ENGLISH) else text, voice, rate, pitch)
 
-    def speak(self, words: str, voice: str, rate: int = 170, pitch: int = 50) -> np.ndarray:
-        """Synthesize one utterance.
 
-        Args:
-            words: plain lower-case words.
-            voice: `<base>+<variant>`, see `mini_corpus.voices`.
-            rate: words per minute.
-            pitch: 0 to 99.
-
-        Returns:
-            (N,) float32 in [-1, 1] at 16 kHz, silence at the edges trimmed.
-
-        Raises:
-            ValueError: espeak-ng does not know the base voice (it would keep the previous one), or said nothing.
-        """
-        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ValueError(f"espeak-ng has no voice {voice!r}; the bases of mini_corpus.voices exist")
-        self._library.espeak_SetParameter(_PARAMETER_RATE, rate, 0)
-        self._library.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
-        self._samples.clear()
-        text = (spell(words) if voice.startswith(_ENGLISH) else words).encode() + b"\0"
-        self._library.espeak_Synth(text, len(text), 0, 1, 0, _CHARS_UTF8, None, None)
-        self._library.espeak_Synchronize()
-        audio = np.frombuffer(bytes(self._samples), np.int16).astype(np.float32) / 32768
-        audio = trim(audio, self._native_rate)
-        if audio.size == 0:
-            raise ValueError(f"espeak-ng said nothing for {words!r} with voice {voice}")
-        return soxr.resample(audio, self._native_rate, SAMPLING_RATE, quality="MQ").astype(np.float32)
+def _with_our_variants(data: Path, folder: Path) -> Path:
+    """A copy of espeak-ng's data folder, as links, with our variants alone (it can list only 350 voices)."""
+    variants = folder / data.name / "voices" / "!v"
+    variants.mkdir(parents=True)
+    for place, copy in ((data, variants.parent.parent), (data / "voices", variants.parent)):
+        for entry in place.iterdir():
+            if not (copy / entry.name).exists():
+                (copy / entry.name).symlink_to(entry)
+    for name in (name for names in VARIANTS.values() for name in names):
+        text = drawn_variant(name)
+        if text is None:
+            (variants / name).symlink_to(data / "voices" / "!v" / name)
+        else:
+            (variants / name).write_text(text)
+    return variants.parent.parent
 
 
 def spell(words: str) -> str:
@@ -92,15 +70,6 @@ def spell(words: str) -> str:
     return " ".join(tokens)
 
 
-def trim(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Cut silence at both edges, leaving a short margin; empty when all of it is silence."""
-    loud = np.nonzero(np.abs(audio) > _SILENCE)[0]
-    if loud.size == 0:
-        return audio[:0]
-    start = max(0, loud[0] - int(_LEAD_SECONDS * sampling_rate))
-    return audio[start : loud[-1] + int(_TAIL_SECONDS * sampling_rate)]
-
-
 def check_variants(base: str, variants: tuple[str, ...]) -> list[str]:
     """Variants that do not change the sound of their base, because espeak-ng does not have them.
 
@@ -117,4 +86,8 @@ def check_variants(base: str, variants: tuple[str, ...]) -> list[str]:
 
     plain = spectrum(base)
     repeated = max(np.abs(spectrum(base) - plain).mean() for _ in range(4))
-    return [v for v in variants if np.abs(spectrum(f"{base}+{v}") - plain).mean() < 1.5 * repeated]
+    return [
+        v
+        for v in variants
+        if not synthesizer.has_variant(v) or np.abs(spectrum(f"{base}+{v}") - plain).mean() < 1.5 * repeated
+    ]

@@ -36,9 +36,10 @@ fi
     --foundation ../../../conf/foundation/mini.yaml \
     --train_set train \
     --valid_set dev \
-    --test_sets "test_clean test_snr10 test_snr5 test_snr0 test_es test_names test_names_absent" \
+    --test_sets "test_clean test_snr10 test_snr5 test_snr0 test_es test_names test_names_100 test_names_1000 \
+                 test_names_absent" \
     --train_tasks asr \
     --slm_config conf/train_asr.yaml \
     --inference_config conf/decode.yaml \
-    --biasing_dev_sets dev_names \
+    --biasing_dev_sets "dev_names dev_names_100 dev_names_1000" \
     "${options[@]}"

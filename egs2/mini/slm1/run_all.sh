@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tables of RESULTS.md: three configurations with several seeds, what each of our additions is worth alone (first
-# seed), then one page of means and deviations.
+# The tables of RESULTS.md: three configurations with several seeds, what each of our additions is worth alone and what
+# other losses do to seen and unseen tasks (first seed), then one page of means and deviations.
 #
 #   ./run_all.sh --seeds "1 2 3"
 #
@@ -18,12 +18,12 @@ run_opts=              # more options for run.sh, such as "--inference_nj 1"
 
 experiments=()
 
-# experiment NAME SEED TASKS CONFIG ARGUMENTS: one adapter; also decoded on unknown names without the lists that hold them.
+# experiment NAME SEED TASKS CONFIG ARGUMENTS [OPTIONS]: one adapter; also decoded on unknown names without their lists.
 experiment() {
     local tag=$1_seed$2
     local settings=(--train_tasks "$3" --slm_config "conf/$4.yaml" --slm_args "$5" --slm_tag "${tag}" --seed "$2")
     # shellcheck disable=SC2206  # several options
-    settings+=(--expdir "${expdir}" ${run_opts})
+    settings+=(--expdir "${expdir}" ${run_opts} "${@:6}")
     ./run.sh "${settings[@]}"
     ./run.sh "${settings[@]}" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
         --inference_tag no_lists --inference_args "--biasing none"
@@ -41,4 +41,12 @@ experiment linear_ctc "${first}" asr train_linear \
 experiment frames "${first}" asr train_asr "--adapter_output_conf collapse=false"
 experiment mixture_ce "${first}" asr train_asr \
     "--adapter_output_conf collapse=false --model_conf ctc_weight=0.0 --model_conf ctc_only_steps=0"
+# what keeps instruction following alive, with our output and with the paper's
+self_targets=(--self_instructions conf/self_instructions.yaml)
+experiment kl "${first}" asr train_kl ""
+experiment ce_kl "${first}" asr train_ce_kl ""
+experiment self_target "${first}" asr train_self_target "" "${self_targets[@]}"
+experiment linear_kl "${first}" asr train_linear \
+    "--model_conf ce_weight=0.0 --model_conf kl_weight=1.0 --model_conf kl_temperature=2.0"
+experiment linear_self_target "${first}" asr train_linear "--max_epoch 13" "${self_targets[@]}"
 python3 -m slm_espnet.bin.compare "${experiments[@]}" --inference_tag default --output "${output}"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from slm_espnet.biasing.keyword_spotting import Posteriors
+from slm_espnet.encodings.posteriors import FramePosteriors
 
 CHARACTERS = ("<blank>", "<space>", *"abcdefghijklmnopqrstuvwxyz", "'", "<unk>")
 
@@ -23,22 +23,15 @@ def character_frames(text: str) -> list[str]:
     return frames
 
 
-def character_posteriors(
-    frames: Sequence[str], *, keep_blanks: bool = False, top: float = 0.9, k: int = 30
-) -> Posteriors:
-    """Each frame's token has probability `top`; blank frames are dropped as the blank filter does."""
-    ids, log_probs, positions = [], [], []
-    for position, symbol in enumerate(frames):
-        token = {"_": "<blank>", " ": "<space>"}.get(symbol, symbol)
-        if token == "<blank>" and not keep_blanks:
-            continue
-        probs = np.full(len(CHARACTERS), (1 - top) / (len(CHARACTERS) - 1))
-        probs[CHARACTERS.index(token)] = top
-        order = np.argsort(-probs, kind="stable")[:k]
-        ids.append(order)
-        log_probs.append(np.log(probs[order]))
-        positions.append(position)
-    return Posteriors(np.array(ids), np.array(log_probs, dtype=np.float16), np.array(positions))
+def character_posteriors(frames: Sequence[str], *, top: float = 0.9, blank: float = 0.9999) -> FramePosteriors:
+    """Each frame's token has probability `top`, a blank `blank`: a sure one where nothing else is said."""
+    probabilities = np.zeros((len(frames), len(CHARACTERS)))
+    for row, symbol in zip(probabilities, frames, strict=True):
+        token = CHARACTERS.index({"_": "<blank>", " ": "<space>"}.get(symbol, symbol))
+        peak = top if token else blank
+        row[:] = (1 - peak) / (len(CHARACTERS) - 1)
+        row[token] = peak
+    return FramePosteriors.from_dense(np.log(probabilities), 0)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from slm_espnet.biasing.select import load_options
+from slm_espnet.biasing.options import load_options
 from slm_espnet.bin import tune_biasing
 from slm_espnet.data.datadir import read_data_dir
 from slm_espnet.errors import UserError
@@ -45,9 +46,7 @@ def options(tmp_path, ctc, monkeypatch):
     encodings = {}
     for row in read_data_dir(directory):
         found = ctc.posteriors(ctc.frames(ROWS[row.utt_id][3]))
-        encodings[row.audio.key] = SimpleNamespace(
-            posterior_ids=found.ids, posterior_log_probs=found.log_probs, positions=found.positions
-        )
+        encodings[row.audio.key] = SimpleNamespace(posteriors=found)
     module = ModuleType("slm_espnet.encodings.reader")
     fingerprint = {"vocabulary": list(ctc.vocabulary), "blank_id": 0}
     module.EncodingReader = lambda directory: Reader(fingerprint, encodings)
@@ -63,10 +62,22 @@ def options(tmp_path, ctc, monkeypatch):
 def test_tuned_options_can_be_loaded(options, criterion, capsys):
     assert tune_biasing.main([*options.arguments, "--criterion", criterion, "--max_phrases", "2"]) == 0
     tuned = load_options(options.output)
-    assert tuned.max_phrases == 2 and tuned.threshold < 0
+    assert tuned.max_phrases == 2 and (options.output.parent / tuned.background).is_file()
     assert "recall 1.000, F1 1.000; WER of CTC text 0.00 %" in capsys.readouterr().out
     text = options.output.read_text(encoding="utf-8")
-    assert "on 3 recordings of dev" in text and "Nothing placed: names found with precision 1.000, recall 0.000" in text
+    assert "3 recordings with lists of 3" in text and "Nothing placed: names found with precision 1.000, recall" in text
+
+
+def test_longer_lists_get_their_own_threshold(options):
+    others = [f"{first}{second}{third}" for first in "bcdfgh" for second in "aeiou" for third in "lmnr"]
+    long = options.data.with_name("dev_long")
+    shutil.copytree(options.data, long)
+    words = json.dumps(["rosalind", "walter", *others])
+    (long / "context").write_text("".join(f"{utterance} {words}\n" for utterance in ROWS))
+    arguments = [o if o != "dev" else "dev dev_long" for o in options.arguments]
+    assert tune_biasing.main(arguments) == 0
+    tuned = load_options(options.output)
+    assert list(tuned.threshold) == [3, 122] and tuned.threshold[3] < tuned.threshold[122]
 
 
 def test_what_cannot_be_tuned_on_is_refused(options):

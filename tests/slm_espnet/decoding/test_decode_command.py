@@ -12,12 +12,12 @@ import yaml
 
 from slm_espnet.bin import decode, encode
 from slm_espnet.checkpoint import load_model, save_adapter
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource, Row, read_data_dir
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
-from slm_espnet.inference import Decoder, Request
+from slm_espnet.inference import Decoder, Request, TextModel
 from slm_espnet.prompt import PromptTemplate
 from slm_espnet.training.build import apply_foundation, build_model
 
@@ -218,9 +218,40 @@ def test_context_is_used_as_asked(corpus, decoded, tmp_path, monkeypatch):
     # neither can be spelled with six characters: nothing is placed, and the prompt names nothing
     assert () in contexts("place", "--biasing", "place", "--biasing_threshold", "-1")
     same(hypotheses(tmp_path / "place"), hypotheses(tmp_path / "none"))
-    # without speech there is nowhere to place them
+    # the two bounds: what was heard as for speech; what is in the transcript
     pair = ("--foundation", str(corpus / "pair.yaml"))
-    assert contexts("ctc", "--biasing", "place", "--input", "ctc", *pair) == {("james", "mary")}
+    assert contexts("ctc", "--biasing", "place", "--input", "ctc", *pair) == {()}
+    assert contexts("true", "--biasing", "place", "--input", "transcript", *pair) == {(), ("mary",)}
+    # one list for all, of which the best two come into the prompt
+    (tmp_path / "list.txt").write_text("bead\ncafe\ndad\nfed\n")
+    listed = ("--biasing", "retrieve", "--biasing_list", str(tmp_path / "list.txt"), "--biasing_prompt_phrases", "2")
+    for name, retriever in (("by_ctc", "ctc"), ("by_embedding", "embedding")):
+        found = contexts(name, *listed, "--biasing_retriever", retriever) - {()}  # none: what a batch is sized by
+        assert found and all(len(context) == 2 and set(context) < {"bead", "cafe", "dad", "fed"} for context in found)
+    (tmp_path / "list.txt").write_text("fed\n")
+    with pytest.raises(UserError, match="biasing.*--overwrite true"):  # results of another list are not mixed
+        run(corpus, tmp_path / "by_ctc", *listed)
+
+
+def test_phrases_that_are_heard_are_placed_in_speech_and_in_the_ctc_text(corpus, tmp_path, monkeypatch):
+    """With a threshold that all pass, the best phrase is in every cascade's text."""
+    texts = []
+    monkeypatch.setattr(TextModel, "text_embeddings", spy_texts(texts, TextModel.text_embeddings))
+    (tmp_path / "list.txt").write_text("bead\ncafe\n")
+    listed = ["--biasing", "place", "--biasing_list", str(tmp_path / "list.txt"), "--biasing_threshold", "-99"]
+    run(corpus, tmp_path / "ctc", "--input", "ctc", "--foundation", str(corpus / "pair.yaml"), *listed)
+    assert texts and all({"bead", "cafe"} & set(text.split()) for text in texts)
+    placed = run(corpus, tmp_path / "speech", *listed)
+    plain = run(corpus, tmp_path / "plain", "--biasing", "none")
+    assert any(hypotheses(placed)[u]["token_ids"] != hypotheses(plain)[u]["token_ids"] for u in hypotheses(plain))
+
+
+def spy_texts(texts, original):
+    def embed(self, given, prompts):
+        texts.extend(given)
+        return original(self, given, prompts)
+
+    return embed
 
 
 def test_too_little_memory_names_what_to_lower_and_keeps_what_is_decoded(corpus, decoded, tmp_path, monkeypatch):
@@ -249,8 +280,17 @@ def test_several_sets_and_tasks_in_one_call(corpus, tmp_path):
     assert hypotheses(tmp_path / "one").keys() == hypotheses(tmp_path / "two").keys() == {"q0", "q3", "q6"}
     with pytest.raises(UserError, match="1 for 2 --data_dir; give as many"):
         decode.main([*arguments, *outputs[:2]])
-    with pytest.raises(UserError, match=r"no rows of task\(s\) nli; it has asr, ast"):
+    with pytest.raises(UserError, match=r"--tasks nli: no rows of them in .*data"):
         run(corpus, tmp_path / "three", "--tasks", "nli")
+
+
+def test_a_set_without_the_chosen_tasks_is_passed_over(corpus, tmp_path, capsys):
+    write_data_dir(tmp_path / "asr", [row for row in read_data_dir(corpus / "data") if row.task == "asr"])
+    arguments = ["--data_dir", str(tmp_path / "asr"), str(corpus / "data"), "--encodings_dir"]
+    arguments += [*[str(corpus / "encodings")] * 2, "--model_dir", str(corpus / "exp"), "--tasks", "ast", *SHORT]
+    assert decode.main([*arguments, "--output_dir", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert hypotheses(tmp_path / "two") and not (tmp_path / "one").exists()
+    assert "asr: no rows of the chosen task(s)" in capsys.readouterr().out
 
 
 def test_too_many_left_out_is_an_error_after_all_good_ones_are_written(corpus, tmp_path, capsys):
@@ -303,6 +343,10 @@ def test_configuration_file(corpus, decoded, tmp_path):
         (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--input", "ctc"], "needs --foundation"),
         (["--ngpu", "1"], "no GPU"),
+        (["--biasing", "none", "--biasing_list", "list.txt"], "--biasing_list has no effect"),
+        (["--biasing_list", "nowhere.txt"], "nowhere.txt: cannot read the phrases"),
+        (["--biasing", "retrieve", "--biasing_prompt_phrases", "0"], "--biasing_prompt_phrases must be at least 1"),
+        (["--biasing", "place", "--biasing_config", "nowhere.yaml"], "nowhere.yaml: cannot read the biasing options"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_sentence(corpus, tmp_path, options, words, monkeypatch):

@@ -67,7 +67,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path, pipeline_of, e
         with pytest.raises(UserError, match=f"{tmp_path}: the disk is full.*4 encodings"):
             writer.write(encodings)
         monkeypatch.setattr(module, "_write_all", real)
-    entries = complete_entries(tmp_path, 2, module.digest(fingerprint), writer.layout)
+    entries = complete_entries(tmp_path, 2, module.digest(fingerprint))
     assert [entry.key for entry in entries] == list(first)
     (tmp_path / "whole").mkdir()
     assert write(tmp_path, fingerprint, encodings) == write(tmp_path / "whole", fingerprint, encodings)
@@ -93,7 +93,7 @@ def test_parts_of_another_configuration_are_refused_or_replaced(tmp_path, pipeli
 
 def test_values_that_float16_cannot_hold_are_not_stored_as_infinity(pipeline_of):
     frames = np.array([[1e5, 0, 0, 0, 0, 0]], np.float32)
-    encoding = Encoding(frames, np.zeros(1, np.int32), 1, 0.1, "", np.zeros((1, 4)), np.zeros((1, 4)))
+    encoding = Encoding(frames, np.zeros(1, np.int32), np.ones(1, np.int32), 1, 0.1, "", None)
     with pytest.raises(OverflowError, match="float16"):
         as_stored(encoding, pipeline_of().layout)
     assert as_stored(encoding, pipeline_of(storage_dtype="float32").layout).frames.max() == np.float32(1e5)

@@ -24,7 +24,7 @@ def test_blank_filter_drops_sure_blanks_only():
     reduced = build_static_reduction("ctc_blank", {"threshold": 0.95})(FRAMES, log_probs, 0)
     assert reduced.positions.tolist() == [1, 3, 4] and reduced.positions.dtype == torch.int32
     assert torch.equal(reduced.frames, FRAMES[[1, 3, 4]])
-    assert torch.equal(reduced.ctc_log_probs, log_probs[[1, 3, 4]])
+    assert reduced.stops.tolist() == [2, 4, 5] and reduced.stops.dtype == torch.int32
     assert len(build_static_reduction("ctc_blank", {"threshold": 1.0})(FRAMES, log_probs, 0).positions) == 6
 
 
@@ -40,20 +40,22 @@ def test_blank_filter_keeps_the_least_blank_frame_of_silence():
 def test_merge_averages_each_run_of_a_token():
     log_probs = log_probs_of([1, 1, 0, 1, 2, 2])
     reduced = build_static_reduction("ctc_merge")(FRAMES, log_probs, 0)
-    assert reduced.positions.tolist() == [0, 3, 4]
+    assert reduced.positions.tolist() == [0, 3, 4] and reduced.stops.tolist() == [2, 4, 6]
     assert torch.equal(reduced.frames, torch.stack([FRAMES[:2].mean(0), FRAMES[3], FRAMES[4:].mean(0)]))
-    assert reduced.ctc_log_probs.argmax(-1).tolist() == [1, 1, 2]
+    assert reduced.stops.dtype == torch.int32
     silence = build_static_reduction("ctc_merge")(FRAMES, log_probs_of([0] * 6), 0)
     assert silence.positions.tolist() == [0] and torch.equal(silence.frames[0], FRAMES.mean(0))
+    assert silence.stops.tolist() == [6]
 
 
 def test_stacking_and_none():
     reduced = build_static_reduction("stack", {"factor": 4})(FRAMES, None, None)
-    assert reduced.positions.tolist() == [0, 4]
+    assert reduced.positions.tolist() == [0, 4] and reduced.stops.tolist() == [4, 6]
     assert reduced.frames.tolist() == [list(range(8)), [8, 9, 10, 11, 0, 0, 0, 0]]
     assert build_static_reduction("stack", {"factor": 4}).output_dim(2) == 8
     untouched = build_static_reduction("none")(FRAMES, None, None)
     assert torch.equal(untouched.frames, FRAMES) and untouched.positions.tolist() == list(range(6))
+    assert untouched.stops.tolist() == list(range(1, 7))
 
 
 def test_settings_are_part_of_the_identity():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from slm_espnet.errors import UserError
+from slm_espnet.llm import quantization
 from slm_espnet.llm.build import build_llm, build_tokenizer
 from slm_espnet.llm.lora import lora_state_dict
 
@@ -31,6 +32,7 @@ def test_importing_the_builder_is_cheap():
         ("hf_causal", "t5", {}, "use llm: hf_seq2seq"),
         ("hf_seq2seq", "t5", {"dtype": "float16"}, "use dtype bfloat16 or float32"),
         ("hf_seq2seq", "t5", {"dtype": "half"}, "float32, bfloat16, float16"),
+        ("hf_seq2seq", "t5", {"quantization": "int4"}, "quantization must be 8bit or 4bit or left out, not 'int4'"),
         ("hf_seq2seq", "t5", {"modle": "x"}, "unknown key.* modle; known: model"),
         ("hf_t5", "t5", {}, "choose hf_seq2seq or hf_causal"),
         ("hf_causal", "llama", {"lora": {"rank": 4}}, "unknown key.* rank; known: r, alpha"),
@@ -144,3 +146,30 @@ def test_lora_trains_its_own_parameters_only(model_directory, kind, family):
     after = llm.loss_logits(*arguments)
     assert not torch.equal(after, before)
     assert torch.equal(after, llm.loss_logits(*arguments))  # no dropout outside of training
+
+
+def test_quantization_without_a_gpu_or_its_packages_says_what_is_needed(model_directory, monkeypatch):
+    conf = {"model": str(model_directory("t5")), "quantization": "4bit"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="quantization 4bit needs a CUDA GPU"):
+        build_llm("hf_seq2seq", conf)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(quantization, "PACKAGES", ("no_such_package",))
+    with pytest.raises(UserError, match="pip install no_such_package"):
+        build_llm("hf_seq2seq", conf)
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_quantized_weights_pass_gradients_and_say_so(top, monkeypatch, bits):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    monkeypatch.setattr(quantization, "check_quantization", lambda bits: None)  # it can compute without a GPU, slowly
+    conf = {"model": str(top / "egs2" / "mini" / "foundations" / "llm"), "dtype": "bfloat16"}
+    llm, plain = build_llm("hf_seq2seq", {**conf, "quantization": bits}), build_llm("hf_seq2seq", conf)
+    assert llm.identity()["quantization"] == bits and "quantization" not in plain.identity()
+    arguments = (torch.tensor([4]), torch.tensor([[9, 1]]), torch.tensor([2]))
+    inputs = llm.embed(torch.tensor([[5, 6, 7, 8]])).detach().requires_grad_(True)
+    logits = llm.loss_logits(inputs, *arguments)
+    logits.float().square().sum().backward()
+    assert inputs.grad.abs().sum() > 0 and not any(parameter.requires_grad for parameter in llm.parameters())
+    both = torch.stack([logits.flatten().float(), plain.loss_logits(inputs, *arguments).flatten().float()])
+    assert 0.8 < torch.corrcoef(both)[0, 1] < 1 - 1e-6

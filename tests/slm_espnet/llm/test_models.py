@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from slm_espnet.llm.build import build_llm
 
-CAUSAL = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "mistral", "gpt2")
+CAUSAL = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_images", "mistral", "gpt2")
 SEQ2SEQ = ("t5", "t5_gated", "mt5", "umt5")
 PROMPTS = [[5, 9, 17, 4, 22, 30, 8, 11, 6, 40], [7, 13, 6], [12, 25, 9, 31, 6, 7]]
 TARGETS = [[6, 8, 2], [10, 11, 12, 13, 2], [2]]
@@ -120,3 +120,18 @@ def test_stop_ids_include_those_of_the_generation_config(tmp_path, model_directo
     settings = json.loads((directory / "generation_config.json").read_text())
     (directory / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [2, 9]}))
     assert build(directory, "llama").stop_ids == {2, 9}
+
+
+def test_an_output_layer_of_its_own_is_kept_as_it_is(tmp_path, model_directory):
+    """mT0 and Flan-T5 have one, which transformers ties by its configuration alone."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    directory = shutil.copytree(model_directory("mt5"), tmp_path / "model")
+    tensors = load_file(directory / "model.safetensors")
+    tensors["lm_head.weight"] = torch.randn(tensors["shared.weight"].shape)
+    save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+    llm = build(directory, "mt5")
+    assert torch.equal(llm.model.lm_head.weight, tensors["lm_head.weight"])
+    assert torch.equal(llm.embedding_table(), tensors["shared.weight"])

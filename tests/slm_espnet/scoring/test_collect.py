@@ -10,9 +10,9 @@ from slm_espnet.bin import compare
 from slm_espnet.errors import UserError
 
 
-def write(root, name, seed, value, inference="greedy", seen=False):
+def write(root, name, seed, value, inference="greedy", seen=False, **more):
     row = {"set": "test", "task": "qa", "language": "en", "metric": "accuracy", "value": value, "count": 10}
-    row |= {"seen": seen, "cascade": 0.5, "bound": None, "seed": seed, "inference": inference}
+    row |= {"seen": seen, "cascade": 0.5, "bound": None, "seed": seed, "inference": inference, **more}
     (root / name).mkdir(exist_ok=True)
     (root / name / "results.json").write_text(json.dumps([row]))
     return str(root / name)
@@ -25,6 +25,13 @@ def test_mean_and_deviation_over_seeds(tmp_path):
     lines = (tmp_path / "out" / "all.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "|set|task|language|metric|mixture (3 seeds)|paper's (1 seed)|cascade|bound|"
     assert lines[2] == "|test|qa|en|accuracy|0.900 ± 0.100 u|0.250|0.500|-|"
+
+
+def test_what_was_trained_without_labels_is_marked(tmp_path):
+    own = write(tmp_path, "own", 1, 0.5, seen=True, self=True)
+    assert compare.main([own, "--output", str(tmp_path / "all.md")]) == 0
+    page = (tmp_path / "all.md").read_text(encoding="utf-8")
+    assert "|0.500 s|" in page and "s: trained on the LLM's own answers" in page
 
 
 def test_metrics_can_be_chosen(tmp_path, capsys):

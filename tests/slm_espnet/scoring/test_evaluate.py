@@ -5,10 +5,11 @@ from __future__ import annotations
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.scoring.decoded import Decoded
 from slm_espnet.scoring.evaluate import Run, evaluate_set
-from slm_espnet.scoring.report import speaker_tables, task_table
-from slm_espnet.tasks import Task
+from slm_espnet.scoring.report import decoding_section, speaker_tables, task_table
+from slm_espnet.tasks import Part, Task
 
-ASR = Task("asr", "wer", "basic", {"default": ("write",)}, {"default": "write"})
+WORDS = Part("", "wer", "transcript", {"default": "basic"})
+ASR = Task("asr", (WORDS,), {"default": ("write",)}, {"default": "write"})
 
 
 def rows_of(texts, speakers=None, context=()):
@@ -55,3 +56,43 @@ def test_odd_speaker_is_marked_and_comes_first():
 def test_undefined_value_is_null():
     values = {r["metric"]: r for r in evaluate(rows_of(["", ""]), ["", "word"]).results}
     assert values["wer"]["value"] is None and values["wer"]["standard_error"] is None
+
+
+def test_a_chain_of_thought_is_scored_part_by_part():
+    parts = (
+        Part("transcript", "wer", "transcript", {"default": "basic"}, marker="Transcript:"),
+        Part("translation", "bleu", "translation", {"default": "none"}, {"zh": "zh"}, marker="Translation:"),
+    )
+    task = Task("asr_then_ast", parts, {"default": ("do",)}, {"default": "do"})
+    target = task.join(transcript="Hello there, my friend.", translation="你好，我的朋友。")
+    row = Row("u", AudioSource("a.wav"), target, "do", "asr_then_ast", "en", "s", target_language="zh")
+    outputs = {"u": "transcript: hello their my friend translation: 你好，我的朋友。"}
+    run = Run({"asr_then_ast": task}, frozenset(), "greedy", 1)
+    decoded = Decoded("somewhere", outputs, frozenset(), frozenset(), {})
+    scores = evaluate_set("test", [row], {"slm": decoded}, run, {row.audio.key: "hello there my friend"})
+    values = {(r["task"], r["metric"]): r for r in scores.results}
+    assert values["asr_then_ast:transcript", "wer"]["value"] == 25
+    assert values["asr_then_ast:transcript", "ctc_wer"]["value"] == 0, "the encoder's text is compared to its part"
+    bleu = values["asr_then_ast:translation", "bleu"]
+    assert bleu["value"] > 99 and "tok:zh" in bleu["signature"] and bleu["language"] == "en_zh"
+    assert not any(metric.startswith("ctc") for task, metric in values if task.endswith("translation"))
+
+
+def test_a_language_without_spaces_is_judged_by_characters():
+    rows = [Row("u0", AudioSource("a.wav"), "我 喜欢 茶", "write", "asr", "zh", "s")]
+    scores = evaluate(rows, ["我喜欢喝茶"])
+    values = {r["metric"]: r["value"] for r in scores.results}
+    assert values["cer"] == 25 and "wer" not in values
+    assert [(r["metric"], r["slm"]) for r in scores.speakers] == [("cer", 25)]
+    assert any("asr zh, CER" in line for line in speaker_tables([scores]))
+
+
+def test_unseen_tasks_are_marked_in_every_table(tmp_path):
+    rows = rows_of(["a b", "c d"])
+    decoded = Decoded("somewhere", {"u0": "a b", "u1": "c x"}, frozenset(), frozenset(), {})
+    for trained, mark in ((frozenset({"ast"}), "unseen"), (frozenset({"asr"}), "")):
+        scores = evaluate_set("test", rows, {"slm": decoded}, Run({"asr": ASR}, trained, "greedy", 1))
+        page = decoding_section(tmp_path, "greedy", [scores])
+        tables = [line for line in page if "asr" in line]
+        assert len(tables) == 5, tables  # WER, CER; wer and cer between their bounds; speakers
+        assert all((mark or "unseen") in line for line in tables) == bool(mark), tables

@@ -60,6 +60,14 @@ def test_missing_hypotheses_count_as_empty_and_are_reported(experiment, capsys):
 
 def test_eval_tasks_limit_what_is_scored(experiment):
     assert {task for task, _, _ in run(experiment, "--eval_tasks", "qa")} == {"qa"}
+    for name in ("text", "wav.scp", "prompt", "utt2task"):
+        (experiment.data.parent / "other").mkdir(exist_ok=True)
+        line = next(line for line in (experiment.data / name).open(encoding="utf-8") if line.startswith("bob-1-asr"))
+        (experiment.data.parent / "other" / name).write_text(line, encoding="utf-8")
+    found = run(experiment, "--eval_tasks", "qa", "--test_sets", "other test")
+    assert {row["set"] for row in found.values()} == {"test"}, "a set without such rows was not decoded"
+    with pytest.raises(UserError, match="--eval_tasks qa: no rows of them in other"):
+        score.main([*experiment.options, "--eval_tasks", "qa", "--test_sets", "other"])
 
 
 def test_scoring_one_decoding_again_keeps_the_others(experiment):
@@ -89,6 +97,30 @@ def test_what_does_not_fit_together_is_refused(experiment):
         score.main([*experiment.options, "--train_tasks", "asrr"])
     with pytest.raises(UserError, match="'14a' is unknown|14a is unknown"):
         score.main([*experiment.options, "--bleu_tokenize", "14a"])
+
+
+def test_which_tasks_were_trained_stands_beside_the_adapter(experiment, tmp_path):
+    place = experiment.options.index("--train_tasks")
+    del experiment.options[place : place + 2]
+    with pytest.raises(UserError, match="config.yaml does not say which tasks.*give --train_tasks"):
+        score.main(experiment.options)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/config.yaml").write_text("trained_tasks: [qa, unheard_of]\n", encoding="utf-8")
+    rows = run(experiment, "--model_dir", str(tmp_path / "adapter"))
+    assert {task: row["seen"] for (task, _, _), row in rows.items()} == {"asr": False, "qa": True, "ast": False}
+
+
+def test_a_task_trained_on_the_llms_own_answers_is_seen_and_marked(experiment):
+    place = experiment.options.index("--train_tasks")
+    del experiment.options[place : place + 2]
+    config = "trained_tasks: [qa]\nself_tasks: [asr, qa, repeat]\n"
+    (experiment.exp_dir / "config.yaml").write_text(config, encoding="utf-8")
+    rows = run(experiment)
+    found = {task: (row["seen"], row["self"]) for (task, _, _), row in rows.items()}
+    assert found == {"asr": (True, True), "qa": (True, False), "ast": (False, False)}
+    page = (experiment.exp_dir / "RESULTS.md").read_text(encoding="utf-8")
+    assert "|asr|en|self|wer" in page and "|qa|en|yes|" in page and "|**unseen**|bleu" in page
+    assert "decode_greedy/test/asr/en (self)|" in page and ", asr en (self), WER" in page
 
 
 def test_task_that_the_tasks_file_lacks(experiment):

@@ -1,50 +1,9 @@
-"""Directories of tiny random speech models, one for each family, as transformers saves them."""
+"""Noise to encode, and the assertion that a batch changes nothing."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-
-LETTERS = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "a": 5, "b": 6, "l": 7}
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-CONVOLUTIONS = {
-    "conv_dim": (8, 8, 8), "conv_kernel": (10, 8, 4), "conv_stride": (10, 8, 4), "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2, "vocab_size": len(LETTERS), "pad_token_id": 0, "mask_time_length": 2,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def save_model(tmp_path_factory):
-    """Function (model class, configuration, feature extractor) → directory, with a CTC tokenizer of LETTERS."""
-    from transformers import Wav2Vec2CTCTokenizer
-
-    def save(model_class, config, extractor) -> Path:
-        folder = tmp_path_factory.mktemp(config.model_type)
-        (folder / "letters.json").write_text(json.dumps(LETTERS), encoding="utf-8")
-        torch.manual_seed(1)
-        model_class(config).eval().save_pretrained(folder)
-        extractor.save_pretrained(folder)
-        Wav2Vec2CTCTokenizer(str(folder / "letters.json")).save_pretrained(folder)
-        return folder
-
-    return save
-
-
-@pytest.fixture(scope="session")
-def waveform_model(save_model):
-    """Function (config class, model class, options) → directory of a model that reads waveforms."""
-    from transformers import Wav2Vec2FeatureExtractor
-
-    def save(config_class, model_class, layer_norm: bool, **options) -> Path:
-        norm = {"feat_extract_norm": "layer" if layer_norm else "group", "do_stable_layer_norm": layer_norm}
-        config = config_class(**SMALL, **CONVOLUTIONS, **norm, **options)
-        extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=layer_norm)
-        return save_model(model_class, config, extractor)
-
-    return save
 
 
 @pytest.fixture

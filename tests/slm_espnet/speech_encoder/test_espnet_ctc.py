@@ -33,12 +33,12 @@ CONFORMER = BASE | {
 }  # fmt: skip
 
 
-def save_espnet(folder: Path, config: dict, task=None) -> Path:
+def save_espnet(folder: Path, config: dict) -> Path:
     """A random model as a training leaves it."""
     import argparse
 
-    if task is None:
-        from slm_espnet.asr.task import ASRTask as task
+    from slm_espnet.asr.task import ASRTask as task
+
     torch.manual_seed(0)
     model = task.build_model(argparse.Namespace(**config))
     folder.mkdir(exist_ok=True)
@@ -112,22 +112,8 @@ def test_packed_models(conv, tmp_path, monkeypatch):
         assert packed.identity()["weights_sha256"] == plain.identity()["weights_sha256"]
 
 
-def test_owsm_ctc(tmp_path, assert_batch_is_single):
-    from espnet2.tasks.s2t_ctc import S2TTask
-
-    tokens = ["<blank>", "<unk>", "<nolang>", "<eng>", "<asr>", "<na>", "<sop>", "\u2581a", "b", "<sos>", "<eos>"]
-    shared = ("input_size", "frontend", "specaug", "normalize", "normalize_conf", "ctc_conf", "init")
-    config = {key: BASE[key] for key in shared} | {
-        "token_list": tokens, "token_type": "bpe", "frontend_conf": FRONTEND | {"n_mels": 20},
-        "encoder": "e_branchformer_ctc",
-        "encoder_conf": {"output_size": 12, "attention_heads": 2, "linear_units": 16, "num_blocks": 2,
-                         "cgmlp_linear_units": 16, "interctc_layer_idx": [1], "interctc_use_conditioning": True,
-                         "input_layer": "conv2d8"},
-        "promptencoder": "transformer",
-        "promptencoder_conf": {"output_size": 12, "attention_heads": 2, "linear_units": 16, "num_blocks": 1},
-        "model": "espnet_ctc", "model_conf": {},
-    }  # fmt: skip
-    folder = save_espnet(tmp_path / "owsm", config, S2TTask)
+def test_owsm_ctc(speech_model, assert_batch_is_single):
+    folder = speech_model("owsm_ctc")[1]["model"]
     encoder = build_speech_encoder("espnet_ctc", {"model": str(folder)})
     assert_batch_is_single(encoder)
     noise, length = torch.randn(1, 8000), torch.tensor([8000])

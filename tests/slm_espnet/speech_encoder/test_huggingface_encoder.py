@@ -11,17 +11,9 @@ from slm_espnet.speech_encoder.build import build_speech_encoder
 
 
 @pytest.fixture(scope="session")
-def whisper(save_model):
+def whisper(speech_model):
     """A tiny Whisper with windows of 2 s."""
-    config = hf.WhisperConfig(
-        d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
-        encoder_ffn_dim=24, decoder_ffn_dim=24, max_source_positions=100, num_mel_bins=20, vocab_size=60,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, begin_suppress_tokens=None,
-        max_target_positions=20,
-    )  # fmt: skip
-    extractor = hf.WhisperFeatureExtractor(feature_size=20, chunk_length=2)
-    folder = save_model(hf.WhisperForConditionalGeneration, config, extractor)
-    return build_speech_encoder("hf_encoder", {"model": str(folder)})
+    return build_speech_encoder(*speech_model("whisper"))
 
 
 def test_whisper_is_cut_to_the_length_of_the_speech(whisper, assert_batch_is_single):

@@ -79,11 +79,11 @@ def test_an_example_has_prompt_target_with_eos_and_the_words_spoken_for_ctc(prep
     assert example["prefix"].tolist() == []
     assert example["suffix"].tolist() == [2, 18, 18, 13, 13, 12, 1]  # <sp> possible phrases: bob, say it </s>
     assert example["target"].tolist() == [15, 13, 1]
-    assert example["ctc_target"].tolist() == [15, 13]
+    assert example["transcript"].tolist() == [15, 13]
     translated = row("v", "r0", "hola", task="ast", transcript="hi there")
-    assert preprocessor("v", {"speech": (translated, Encoded(frames, 0.4))})["ctc_target"].tolist() == [12, 15]
+    assert preprocessor("v", {"speech": (translated, Encoded(frames, 0.4))})["transcript"].tolist() == [12, 15]
     unknown = preprocessor("w", {"speech": (row("w", "r0", "hola", task="ast"), Encoded(frames, 0.4))})
-    assert unknown["ctc_target"].size == 0, "a translation is not what was said"
+    assert unknown["transcript"].size == 0, "a translation is not what was said"
 
 
 def test_a_batch_is_padded_and_may_have_empty_prefixes(preprocessor):
@@ -109,7 +109,8 @@ def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
         row("f", "r0", " "),
         row("g", "r0", "much too many words"),
     ]
-    statistics = collect_statistics(rows, Index(), preprocessor, Limits(max_frames=49, max_target_tokens=4), tmp_path)
+    limits = Limits(max_frames=49, max_target_tokens=4)
+    statistics = collect_statistics([(rows[:4], Index()), (rows[4:], Index())], preprocessor, limits, tmp_path)
     assert (tmp_path / "speech_shape").read_text() == "a 4,3\nb 6,3\nb2 6,3\n"
     assert (tmp_path / "target_shape").read_text() == "a 3\nb 2\nb2 2\n"
     reasons = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
@@ -120,18 +121,25 @@ def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
     assert statistics.frames_per_second == 10.0, "a recording with two rows counts once"
     assert json.loads((tmp_path / "summary.json").read_text())["kept"] == 3
     assert statistics.failed_share == pytest.approx(5 / 8)
+    with pytest.raises(UserError, match="'a' is in two of the sets"):
+        collect_statistics([(rows, Index()), (rows[:1], Index())], preprocessor, limits, tmp_path)
 
 
 def test_tasks_are_chosen_by_name():
     rows = [row("a", "r0", "x"), row("b", "r0", "y", task="ast")]
-    assert [r.utt_id for r in select_tasks(rows, "ast", "data")] == ["b"]
-    assert len(select_tasks(rows, "asr, ast", "data")) == len(select_tasks(rows, "", "data")) == 2
-    with pytest.raises(UserError, match="qa; it has asr, ast"):
-        select_tasks(rows, "qa", "data")
+    sets = [(rows, "encodings"), (rows[:1], "others")]
+    chosen = select_tasks(sets, "ast", "data more")
+    assert [([r.utt_id for r in rows], reader) for rows, reader in chosen] == [(["b"], "encodings"), ([], "others")]
+    assert select_tasks(sets, "asr, ast", "data more") == select_tasks(sets, "", "data more") == sets
+    with pytest.raises(UserError, match="no rows of task.* qa in data more, where there are asr, ast"):
+        select_tasks(sets, "qa", "data more")
 
 
 def test_a_path_names_data_and_encodings():
-    assert [str(path) for path in split_path("data/train::dump/x")] == ["data/train", "dump/x"]
-    for wrong in ("data/train", "::dump/x", "data/train::"):
+    pairs = [tuple(map(str, pair)) for pair in split_path("data/a::dump/x  data/b::dump/y")]
+    assert pairs == [("data/a", "dump/x"), ("data/b", "dump/y")]
+    for wrong in ("data/train", "::dump/x", "data/train::", "a::b c", " "):
         with pytest.raises(UserError, match="<data_dir>::<encodings_dir>"):
             split_path(wrong)
+    with pytest.raises(UserError, match="data/a is given twice"):
+        split_path("data/a::x data/a::y")

@@ -1,10 +1,12 @@
 """Advice on a plateau, and checkpoints that were cut while they were written."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from slm_espnet.errors import UserError
-from slm_espnet.training.diagnostics import ListeningMonitor
+from slm_espnet.training.diagnostics import ListeningMonitor, describe_loss
 from slm_espnet.training.trainer import CHECKPOINT, PREVIOUS, restore_checkpoint
 
 DEAF = {"loss_ce": 2.0, "loss_ce_shuffled": 2.01, "loss_ce_empty": 2.1, "norm_ratio": 0.5}
@@ -38,3 +40,15 @@ def test_a_cut_checkpoint_gives_way_to_the_one_before(tmp_path):
         restore_checkpoint(tmp_path)
     (tmp_path / CHECKPOINT).unlink()
     restore_checkpoint(tmp_path)  # a fresh directory is nothing to complain about
+
+
+def test_start_up_says_which_parts_the_loss_has():
+    weights = {"ce_weight": 0.5, "kl_weight": 0.0, "kl_temperature": 2.0, "ctc_weight": 1.0, "ctc_only_steps": 0}
+
+    def said(has_ctc=True, **changes):
+        adapter = SimpleNamespace(output=SimpleNamespace(has_ctc=has_ctc))
+        return describe_loss(SimpleNamespace(adapter=adapter, **{**weights, **changes}))
+
+    assert said() == "0.5 cross-entropy + 1 CTC"
+    assert said(has_ctc=False, ce_weight=0.0, kl_weight=1.5) == "1.5 KL to the LLM on the transcript (temperature 2)"
+    assert said(ctc_only_steps=400) == "0.5 cross-entropy + 1 CTC; CTC alone in the first 400 steps"

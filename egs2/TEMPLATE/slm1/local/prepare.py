@@ -9,7 +9,7 @@ from pathlib import Path
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.errors import UserError, run_main
-from slm_espnet.tasks import load_tasks, prompt
+from slm_espnet.tasks import load_tasks
 
 COLUMNS = ("set", "utterance id", "path", "language", "speaker", "words")
 
@@ -23,15 +23,15 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table.is_file():
         raise UserError(f"{options.table} is missing: a table with the columns {', '.join(COLUMNS)}")
-    instruction = prompt(load_tasks(options.tasks_config)["asr"])
+    task = load_tasks(options.tasks_config)["asr"]
     sets: dict[str, list[Row]] = defaultdict(list)
     for number, line in enumerate(options.table.read_text(encoding="utf-8").splitlines(), 1):
         fields = line.split("\t")
         if len(fields) != len(COLUMNS):
             raise UserError(f"{options.table}:{number}: {len(fields)} columns, expected {', '.join(COLUMNS)}")
         name, utt_id, path, language, speaker, words = fields
-        row = Row(utt_id, AudioSource(path), words.lower(), instruction, "asr", language, speaker)
-        sets[name].append(row)
+        instruction = task.prompt(language=language)
+        sets[name].append(Row(utt_id, AudioSource(path), words.lower(), instruction, task.name, language, speaker))
     for name, rows in sets.items():
         print(f"{options.data_dir / name}: {write_data_dir(options.data_dir / name, rows)} utterances")
 

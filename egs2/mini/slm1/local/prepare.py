@@ -3,8 +3,8 @@
     python local/prepare.py --data_dir data --audio_dir dump/audio --nj 2
 
 Writes the data directories train, dev, test_clean, test_snr10, test_snr5, test_snr0 (the same sentences and voices
-at four noise levels), test_es, dev_names, test_names and test_names_absent; sets.py says what is in them. A second run
-only speaks what is missing.
+at four noise levels), test_es, dev_names, test_names, test_names_absent, and the sets of names with longer lists, which
+have the recordings of others; sets.py says what is in them. A second run only speaks what is missing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rows import Recording, make_rows  # noqa: E402
 from slm_espnet.data.datadir import Row  # noqa: E402
 from slm_espnet.data.writer import write_data_dir  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.scoring.report import write_atomically  # noqa: E402
 
 
 def speak(spoken: sets.SpokenSet, audio_dir: Path, seed: int, nj: int) -> list[Recording]:
@@ -32,7 +33,7 @@ def speak(spoken: sets.SpokenSet, audio_dir: Path, seed: int, nj: int) -> list[R
         texts, spoken.language, spoken.voices, seed, spoken.prefix,
         snr_range=spoken.snr_range, clean_share=spoken.clean_share,
     )  # fmt: skip
-    folder = audio_dir / spoken.name / spoken.language
+    folder = audio_dir / (spoken.same_audio_as or spoken.name) / spoken.language
     table = synthesize_rows(speech, folder, folder, nj)
     paths, speakers = (_column(table / name) for name in ("wav.scp", "utt2spk"))
     return [Recording(row.utt_id, paths[row.utt_id], speakers[row.utt_id]) for row in speech]
@@ -50,12 +51,15 @@ def prepare(options: argparse.Namespace) -> None:
         *sets.test_sets(options.test),
         *sets.name_sets(options.names),
     ]
+    shared = {spoken.name: spoken.same_audio_as for spoken in planned if spoken.same_audio_as}
     rows: dict[str, list[Row]] = {}
     for spoken in planned:
         recordings = speak(spoken, options.audio_dir, options.seed, options.nj)
         rows.setdefault(spoken.name, []).extend(make_rows(spoken, recordings, tasks, options.seed))
     for name, found in rows.items():
         count = write_data_dir(options.data_dir / name, found)
+        if name in shared:
+            write_atomically(options.data_dir / name / "same_audio_as", f"{shared[name]}\n")
         print(f"{options.data_dir / name}: {len({row.audio for row in found})} recordings, {count} rows", flush=True)
 
 
@@ -63,10 +67,10 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="where the data directories go")
-    parser.add_argument("--audio_dir", type=Path, required=True, help="where the recordings go (about 0.5 GB)")
+    parser.add_argument("--audio_dir", type=Path, required=True, help="where the recordings go (about 1 GB)")
     parser.add_argument("--tasks_config", type=Path, default=Path("conf/tasks.yaml"), help="wordings of the tasks")
-    parser.add_argument("--train", type=int, default=4000, help="English training sentences")
-    parser.add_argument("--train_spanish", type=int, default=600, help="Spanish training sentences")
+    parser.add_argument("--train", type=int, default=7000, help="English training sentences")
+    parser.add_argument("--train_spanish", type=int, default=2000, help="Spanish training sentences")
     parser.add_argument("--train_rows", default="asr ast", help="tasks that train and dev have rows of")
     parser.add_argument("--dev", type=int, default=150, help="English development sentences, with a fifth Spanish")
     parser.add_argument("--test", type=int, default=250, help="test sentences, the same at each noise level")

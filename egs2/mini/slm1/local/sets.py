@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mini_corpus.grammar import COMMON_NAMES, RARE_NAMES, Sentence, generate, invented_name
 from mini_corpus.split import is_held_out_name, part_of
@@ -16,6 +16,7 @@ from mini_corpus.tasks import name_list
 
 ENGLISH_TASKS = ("asr", "ast", "qa", "dialog", "category", "continuation")
 LIST_SIZE = 10  # names in a context
+LONG_LISTS = (100, 1000)  # names that are not spoken in the lists of test_names_100, dev_names_100 and so on
 INVENTED_SHARE = 0.3  # of training sentences; their names are invented ones
 TEST_SNRS = (10, 5, 0)  # dB
 TRAIN_SNR = (0.0, 20.0)  # dB, uniform
@@ -36,6 +37,7 @@ class SpokenSet:
     snr_range: tuple[float, float] | None = None  # dB; None is clean
     clean_share: float = 0.0  # of a set with snr_range
     contexts: tuple[tuple[str, ...], ...] | None = None  # a list of names for each sentence
+    same_audio_as: str = ""  # set whose recordings these are, with the same sentences, voices and prefix
     paraphrase: bool = False  # any wording of a task (training) instead of the evaluation wording
 
 
@@ -116,8 +118,41 @@ def name_sets(count: int) -> list[SpokenSet]:
     rare_lists = tuple(tuple(name_list(rng, s.names, RARE_NAMES, LIST_SIZE)) for s in rare)
     absent = draw("test", count, "test")  # the first sentences of test_clean, in the same voices
     absent_lists = tuple(tuple(name_list(rng, (), RARE_NAMES, LIST_SIZE)) for _ in absent)
-    return [
+    sets = [
         SpokenSet("dev_names", dev, "dev", ("asr",), prefix="devnames", contexts=dev_lists),
         SpokenSet("test_names", rare, "test", ("asr", "qa", "dialog"), prefix="testnames", contexts=rare_lists),
         SpokenSet("test_names_absent", absent, "test", ("asr",), prefix="test", contexts=absent_lists),
     ]
+    spoken_in_dev = [s.names if i % 2 == 0 else () for i, s in enumerate(dev)]
+    dev_long = long_lists(spoken_in_dev, [s.names for s in dev], "dev")
+    rare_long = long_lists([s.names for s in rare], [s.names for s in rare], "test")
+    for size in LONG_LISTS:
+        for spoken, lists in ((sets[0], dev_long[size]), (sets[1], rare_long[size])):
+            name = f"{spoken.name}_{size}"
+            sets.append(replace(spoken, name=name, tasks=("asr",), contexts=lists, same_audio_as=spoken.name))
+    return sets
+
+
+def long_lists(
+    listed: Sequence[Sequence[str]], spoken: Sequence[Sequence[str]], seed: str
+) -> dict[int, tuple[tuple[str, ...], ...]]:
+    """LONG_LISTS: size → for each sentence the names to be listed and so many invented ones, shuffled.
+
+    Args:
+        listed: per sentence, the spoken names that its list has.
+        spoken: per sentence, all names that are spoken; no other list name is one of them.
+        seed: of the draws. The lists of a sentence are nested.
+    """
+    rng = random.Random(f"long lists {seed}")
+    pool: dict[str, None] = {}
+    while len(pool) < 2 * max(LONG_LISTS):
+        pool.setdefault(invented_name(rng))
+    lists: dict[int, list[tuple[str, ...]]] = {size: [] for size in LONG_LISTS}
+    for index, (names, all_spoken) in enumerate(zip(listed, spoken, strict=True)):
+        rng = random.Random(f"long lists {seed} {index}")
+        others = rng.sample([name for name in pool if name not in all_spoken], max(LONG_LISTS))
+        for size in LONG_LISTS:
+            found = [*names, *others[:size]]
+            rng.shuffle(found)
+            lists[size].append(tuple(found))
+    return {size: tuple(found) for size, found in lists.items()}

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Stage 1: SQuAD with spoken passages. Options are those of prepare.py (local/prepare.py --help).
+# shellcheck source-path=SCRIPTDIR/..
+set -euo pipefail
+
+. ./path.sh
+. ./db.sh
+python3 local/prepare.py --corpus "${SQUAD}" --tts_command "${TTS_COMMAND}" "$@"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SQuAD with spoken passages.   SQUAD=/corpora/squad ./run.sh
+# Any option of slm.sh can follow (./slm.sh --help); those of the data: --local_data_opts "--subset 100".
+set -euo pipefail
+cd "$(dirname "$0")"
+
+./slm.sh \
+    --foundation ../../../conf/foundation/mini.yaml \
+    --train_set train \
+    --valid_set dev \
+    --test_sets test \
+    --slm_config conf/train.yaml \
+    --inference_config conf/decode.yaml \
+    --stats_args "--max_frames 6000" \
+    "$@"

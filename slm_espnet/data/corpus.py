@@ -1,0 +1,324 @@
+"""What every corpus' data preparation needs: rows in, data directories and a table of what was left out.
+
+A recipe's `local/prepare.py` reads the corpus and says for each utterance either `add` (a row) or `leave_out` (with the
+reason and the place, file:line); nothing disappears silently:
+
+    parser = corpus_parser(__doc__)                        # --corpus --data_dir --dump_dir --tasks_config --subset ...
+    options = parser.parse_args()
+    writer = CorpusWriter(options)
+    root = corpus_folder(options.corpus, "LIBRISPEECH")    # an error names db.sh
+    for where, text in writer.lines("train", root / "train.tsv"):
+        ...
+        prompt = writer.prompt("asr", utt_id, training=True, language="en")
+        writer.add("train", Row(utt_id, AudioSource(path), words, prompt, "asr", "en", speaker), where)
+    writer.finish()                                        # writes, prints the table; too much left out is an error
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from slm_espnet.data.audio import AudioError, audio_seconds, check_span
+from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.table import BYTE_ORDER_MARK, Problem
+from slm_espnet.data.writer import write_data_dir
+from slm_espnet.errors import UserError
+from slm_espnet.tasks import Task, load_tasks
+
+LEFT_OUT = "left_out.tsv"
+EXAMPLES = 3  # places of each reason that the printed table shows
+
+
+@dataclass
+class CorpusSet:
+    """One data directory in the making."""
+
+    rows: dict[str, tuple[Row, str]] = field(default_factory=dict)  # utterance id → row, place
+    failed: list[tuple[str, Problem]] = field(default_factory=list)  # utterances that should have been usable
+    unwanted: list[tuple[str, Problem]] = field(default_factory=list)  # left out by design; no sign of damage
+    kept: list[Row] = field(default_factory=list)  # what is written
+    tried: int = 0  # rows whose audio was looked at
+    broken: int = 0  # of these, left out
+
+    @property
+    def failed_share(self) -> float:
+        """Share of the utterances that cannot be used; an estimate where only a subset's audio was looked at."""
+        lines = len(self.failed) - self.broken
+        of_lines = lines / max(lines + len(self.rows), 1)
+        return of_lines + (1 - of_lines) * self.broken / max(self.tried, 1)
+
+
+class CorpusWriter:
+    """Collects rows of several sets, then writes each as a data directory.
+
+    Args:
+        options: of a parser made by `corpus_parser`.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.sets: dict[str, CorpusSet] = defaultdict(CorpusSet)
+        self._tasks: Mapping[str, Task] | None = None
+        self._seconds: dict[str, float | AudioError] = {}  # by path; an error is what was wrong with it
+
+    def prompt(self, task: str, utt_id: str, *, training: bool, **names: str) -> str:
+        """The instruction of a row: in training a paraphrase drawn by seed and id, else the evaluation wording.
+
+        Args:
+            task: a name of --tasks_config.
+            utt_id: decides the paraphrase together with --seed.
+            training: whether the set is trained on.
+            names: what the wording has fields for: language, source, target, …
+        """
+        rng = random.Random(f"{self.options.seed} {utt_id} {task}") if training else None
+        return self.task(task).prompt(rng, **names)
+
+    def task(self, name: str) -> Task:
+        """A task of --tasks_config; it is read when first asked.
+
+        Raises:
+            UserError: the file is not right, or has no such task.
+        """
+        if self._tasks is None:
+            self._tasks = load_tasks(self.options.tasks_config)
+        if name not in self._tasks:
+            raise UserError(f"{self.options.tasks_config}: has no task {name!r}; it has {', '.join(self._tasks)}")
+        return self._tasks[name]
+
+    def add(self, set_name: str, row: Row, where: str) -> None:
+        """Take a row; one that cannot be used is left out with its reason.
+
+        Args:
+            set_name: name of the data directory.
+            row: white space in its texts is made single blanks.
+            where: place that it comes from, as file:line.
+        """
+        row = replace(row, text=_one_line(row.text), prompt=_one_line(row.prompt))
+        if row.transcript is not None:
+            row = replace(row, transcript=_one_line(row.transcript) or None)
+        found = self.sets[set_name]
+        problem = _row_problem(row, where)
+        if problem is None and row.utt_id in found.rows:
+            other = found.rows[row.utt_id][1]
+            problem = Problem("duplicate id", where, f"the id is also at {other}, which is kept")
+        if problem is not None:
+            found.failed.append((row.utt_id, problem))
+        else:
+            found.rows[row.utt_id] = (row, where)
+
+    def leave_out(
+        self, set_name: str, utt_id: str, reason: str, where: str, message: str = "", *, unwanted: bool = False
+    ) -> None:
+        """Count an utterance that is not used.
+
+        Args:
+            set_name: name of the data directory that it would be in.
+            utt_id: its id, "-" where it has none.
+            reason: a few words, the same for every case of its kind.
+            where: place, as file:line.
+            message: what exactly is wrong.
+            unwanted: left out by design (silence, marked as not to be scored, …), not counted as a failure.
+        """
+        found = self.sets[set_name]
+        (found.unwanted if unwanted else found.failed).append((utt_id, Problem(reason, where, message)))
+
+    def lines(self, set_name: str, path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
+        """(file:line, line without its end) of a text file; empty lines are skipped, undecodable ones left out.
+
+        Lines end with \\n or \\r\\n alone, so that quotes, tabs and unusual separators inside of them stay.
+
+        Raises:
+            UserError: the file is missing.
+        """
+        try:
+            data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        except OSError as error:
+            cure = "is the corpus complete, and the path in db.sh right?"
+            raise UserError(f"{path}: cannot be read ({error.strerror}); {cure}") from error
+        for number, raw in enumerate(data.split(b"\n"), 1):
+            where = f"{path}:{number}"
+            if not raw.strip():
+                continue
+            try:
+                line = raw.removesuffix(b"\r").decode(encoding)
+            except UnicodeDecodeError as error:
+                message = f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not {encoding}"
+                self.leave_out(set_name, "-", "not UTF-8" if encoding == "utf-8" else "bad encoding", where, message)
+            else:
+                yield where, line
+
+    def folder(self, set_name: str) -> Path:
+        """Where the data directory of a set is."""
+        return self.options.data_dir / f"{self.options.set_prefix}{set_name}"
+
+    def expect(self, *set_names: str) -> None:
+        """Name sets that must come out: one that nothing was said about is then an error of `finish`."""
+        for name in set_names:
+            self.sets[name]  # noqa: B018  # made by being asked for
+
+    def recording_seconds(self, path: str, seconds: float) -> None:
+        """Tell the length of a recording that is made by a command (`… |`), whose header cannot be looked at."""
+        self._seconds[path] = seconds
+
+    def finish(self) -> None:
+        """Look at the audio, write every set and the table of what was left out, print it.
+
+        Raises:
+            UserError: no set, an empty set, or more than --max_failed of a set cannot be used; then no data directory
+                is written, but its left_out.tsv is.
+        """
+        if not self.sets:
+            raise UserError(f"{self.options.corpus}: no utterance found; is this the corpus' top folder?")
+        for name, found in self.sets.items():
+            self._choose(found)
+            folder = self.folder(name)
+            _write_left_out(folder, found)
+            print(_table(folder, found), flush=True)
+        self._check_shares()
+        for name, found in self.sets.items():
+            write_data_dir(self.folder(name), found.kept)
+
+    def _ordered(self, found: CorpusSet) -> list[tuple[Row, str]]:
+        """Rows with their places; for --subset in an order by seed in which rows of one recording are neighbours."""
+        entries = list(found.rows.values())
+        if self.options.subset:
+            entries.sort(key=lambda entry: (_order(self.options.seed, entry[0]), entry[0].utt_id))
+        return entries
+
+    def _choose(self, found: CorpusSet) -> None:
+        """Keep the first --subset rows."""
+        for row, where in self._ordered(found):
+            if self.options.subset and len(found.kept) == self.options.subset:
+                break
+            found.tried += 1
+            problem = self._audio_problem(row.audio, where)
+            if problem is None:
+                found.kept.append(row)
+            else:
+                found.broken += 1
+                found.failed.append((row.utt_id, problem))
+
+    def _audio_problem(self, source: AudioSource, where: str) -> Problem | None:
+        """What is wrong with a row's audio, as far as the recording's header shows."""
+        if self.options.audio_check == "none":
+            return None
+        if source.path not in self._seconds:
+            try:
+                seconds = audio_seconds(AudioSource(source.path))
+            except AudioError as error:
+                self._seconds[source.path] = error
+            else:
+                self._seconds[source.path] = float("inf") if seconds is None else seconds  # a command: not run
+        seconds = self._seconds[source.path]
+        try:
+            if isinstance(seconds, AudioError):
+                raise seconds
+            check_span(source, seconds)
+        except AudioError as error:
+            return Problem(error.reason, where, str(error))
+        return None
+
+    def _check_shares(self) -> None:
+        for name, found in self.sets.items():
+            reasons = Counter(problem.reason for _, problem in found.failed)
+            listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none were found"
+            table = self.folder(name) / LEFT_OUT
+            if not found.kept:
+                raise UserError(f"set {name}: no utterance can be used ({listed}); see {table}")
+            if found.failed_share > self.options.max_failed:
+                raise UserError(
+                    f"set {name}: {found.failed_share:.1%} of the utterances cannot be used ({listed}), at most "
+                    f"{self.options.max_failed:.1%} may: see {table}, mend the corpus, or allow more with --max_failed"
+                )
+
+
+def corpus_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every data preparation has; a recipe adds its own."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n\n")[0])
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus as its publisher ships it")
+    parser.add_argument("--data_dir", "--datadir", type=Path, required=True, help="where the data directories go")
+    parser.add_argument("--dump_dir", "--dumpdir", type=Path, default=Path("dump"), help="where made audio may go")
+    parser.add_argument("--tasks_config", type=Path, default=Path("conf/tasks.yaml"), help="wordings of the tasks")
+    parser.add_argument("--set_prefix", default="", help="what the names of the data directories begin with")
+    parser.add_argument("--subset", type=int, default=0, help="only so many rows of each set, drawn by --seed; 0: all")
+    parser.add_argument("--seed", type=int, default=1, help="seed of wordings and of --subset")
+    parser.add_argument("--max_failed", type=float, default=0.01, help="share of a set that may be unusable")
+    parser.add_argument("--audio_check", choices=("none", "header"), default="header", help="look at recordings or not")
+    return parser
+
+
+def corpus_folder(path: Path, variable: str, *parts: str) -> Path:
+    """The corpus' folder, checked.
+
+    Args:
+        path: as the user gave it; `Path("")`, that is `.`, is an unset variable.
+        variable: its name in db.sh.
+        parts: files or folders that must be below it.
+
+    Raises:
+        UserError: not set, no such folder, or a part is missing; names the variable.
+    """
+    cure = f"set {variable}= in db.sh, or {variable}=/path ./run.sh"
+    if path == Path(""):
+        raise UserError(f"where is the corpus? {cure}")
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; {cure}")
+    for part in parts:
+        if not (path / part).exists():
+            raise UserError(f"{path / part} is missing: is {path} the top folder of the corpus, and complete? ({cure})")
+    return path.resolve()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _row_problem(row: Row, where: str) -> Problem | None:
+    if not row.utt_id or row.utt_id.split() != [row.utt_id]:
+        return Problem("bad id", where, f"{row.utt_id!r} is no id: it is empty or has white space")
+    if not row.text:
+        return Problem("empty text", where, "there is no target")
+    if not row.audio.path.strip():
+        return Problem("row without audio", where, "there is no path to its audio")
+    return None
+
+
+def _order(seed: int, row: Row) -> bytes:
+    return hashlib.sha1(f"{seed} {row.audio.key}".encode()).digest()
+
+
+def _write_left_out(folder: Path, found: CorpusSet) -> None:
+    """left_out.tsv: utterance id, reason, place and explanation; also where nothing was left out."""
+    lines = ["utterance\treason\tplace\texplanation\n"]
+    for utt_id, problem in (*found.failed, *found.unwanted):
+        lines.append("\t".join(_one_line(part) for part in (utt_id, *problem)) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{LEFT_OUT}.tmp"
+    try:
+        temporary.write_text("".join(lines), encoding="utf-8")
+        os.replace(temporary, folder / LEFT_OUT)
+    except OSError as error:
+        raise UserError(f"cannot write {folder / LEFT_OUT} ({error.strerror}); make room") from error
+
+
+def _table(folder: Path, found: CorpusSet) -> str:
+    """Kept and left out by reason, with some places."""
+    lines = [f"{folder}: {len(found.kept)} kept"]
+    if len(found.rows) > found.tried:
+        lines[0] += f" of {len(found.rows)} (a subset)"
+    for title, problems in (("left out", found.failed), ("left out by design", found.unwanted)):
+        reasons: dict[str, list[Problem]] = defaultdict(list)
+        for _, problem in problems:
+            reasons[problem.reason].append(problem)
+        for reason, cases in sorted(reasons.items(), key=lambda item: -len(item[1])):
+            lines.append(f"  {title}: {reason}  {len(cases)}")
+            if problems is found.failed:
+                lines += [f"      {case.where}: {case.message}" for case in cases[:EXAMPLES]]
+    return "\n".join(lines)
