@@ -37,6 +37,7 @@ from slm_espnet.data.datadir import read_data_dir  # noqa: E402
 from slm_espnet.encodings.posteriors import FramePosteriors  # noqa: E402
 from slm_espnet.encodings.reader import EncodingReader  # noqa: E402
 from slm_espnet.errors import run_main  # noqa: E402
+from slm_espnet.options import split_names  # noqa: E402
 from slm_espnet.scoring.names import found_in  # noqa: E402
 
 RANKS = (1, 3, 10)
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         background = choose_background([utterance.posteriors for utterance in heard[args.utterances :]])
         heard = heard[: args.utterances]
         retriever = CTCRetriever(retriever.spotter, NullModel(background, options.null_weight))
-    sizes = [int(size) for size in args.sizes.replace(",", " ").split()]
+    sizes = [int(size) for size in split_names(args.sizes)]
     spoken = {name for utterance in heard for name in utterance.names}
     pool = distractors(max(sizes), spoken, rng)
     long = joined(heard)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,8 @@ def load_foundation(path: str | Path) -> Foundation:
     Raises:
         UserError: the file is missing, is not YAML, or has an unknown, missing or misshapen key.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; --foundation takes a file such as conf/foundation/mini.yaml"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path, "the foundation", "--foundation takes a file such as conf/foundation/mini.yaml")
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected keys and values such as `llm: hf_seq2seq`")
     return Foundation(**_checked(values, path))

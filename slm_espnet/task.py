@@ -9,13 +9,9 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-import yaml
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
-from espnet2.samplers.abs_sampler import AbsSampler
-from espnet2.samplers.build_batch_sampler import build_batch_sampler
 from espnet2.tasks.abs_task import AbsTask, IteratorOptions, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
@@ -30,8 +26,10 @@ from slm_espnet.encodings.fingerprint import check_fingerprint
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
+from slm_espnet.files import read_yaml
 from slm_espnet.length_reduction.base import AbsTrainedReduction
 from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
+from slm_espnet.training.batches import form_batches, mix_batches
 from slm_espnet.training.build import (
     apply_encodings,
     apply_foundation,
@@ -42,9 +40,14 @@ from slm_espnet.training.build import (
 from slm_espnet.training.collate import collate
 from slm_espnet.training.data_path import split_path
 from slm_espnet.training.dataset import register_data_type
-from slm_espnet.training.diagnostics import count_parameters, describe_identity, describe_loss, describe_model
+from slm_espnet.training.diagnostics import (
+    count_parameters,
+    describe_encodings,
+    describe_identity,
+    describe_loss,
+    describe_model,
+)
 from slm_espnet.training.groups import CountedIterFactory, Group, read_groups
-from slm_espnet.training.mixing import ExampleStreams, MixedBatches, MixingOptions
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.trainer import CHECKPOINT, SLMTrainer
@@ -193,7 +196,7 @@ class SLMTask(AbsTask):
         output_dir = Path(args.output_dir)
         if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
             return
-        before = yaml.safe_load((output_dir / "config.yaml").read_text(encoding="utf-8")) or {}
+        before = read_yaml(output_dir / "config.yaml", "the configuration that the training began with") or {}
         cure = "give another --output_dir, or the foundations it was trained with"
         if before.get("encoding_fingerprint") is not None:
             check_fingerprint(before["encoding_fingerprint"], args.encoding_fingerprint, output_dir, cure)
@@ -223,23 +226,12 @@ class SLMTask(AbsTask):
     def count_steps(cls, args: argparse.Namespace) -> int:
         """Optimizer steps of the whole training."""
         batches = args.num_iters_per_epoch
-        if batches is None and args.mixing_conf:
+        if batches is None:
             options = cls.build_iter_options(args, DistributedOption(), "train")
-            batches = len(cls.build_mixed_batches(args, options))
-        elif batches is None:
-            options = cls.build_iter_options(args, DistributedOption(), "train")
-            sampler = build_batch_sampler(
-                type=options.batch_type,
-                shape_files=options.shape_files,
-                fold_lengths=args.fold_length,
-                batch_size=options.batch_size,
-                batch_bins=options.batch_bins,
-                sort_in_batch=args.sort_in_batch,
-                sort_batch=args.sort_batch,
-                drop_last=args.drop_last_iter,
-                min_batch_size=args.min_batch_size,
-            )
-            batches = len(list(sampler))
+            if args.mixing_conf:
+                batches = len(mix_batches(args, options, cls.training_groups(args)))
+            else:
+                batches = len(list(form_batches(args, options, options.shape_files)))
         return max(1, batches // args.accum_grad) * args.max_epoch
 
     @classmethod
@@ -257,7 +249,7 @@ class SLMTask(AbsTask):
         if not args.mixing_conf:
             inner = super().build_sequence_iter_factory(args, iter_options, mode)
             return CountedIterFactory(inner, cls.training_groups(args))
-        batches = cls.build_mixed_batches(args, iter_options)
+        batches = mix_batches(args, iter_options, cls.training_groups(args))
         logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
         inner = SequenceIterFactory(
             dataset=cls.build_dataset(args, iter_options, set(cls.training_groups(args))),
@@ -270,32 +262,3 @@ class SLMTask(AbsTask):
             pin_memory=args.ngpu > 0,
         )
         return CountedIterFactory(inner, cls.training_groups(args))
-
-    @classmethod
-    def build_mixed_batches(cls, args: argparse.Namespace, options: IteratorOptions) -> MixedBatches:
-        """Batches of examples drawn by mixing_conf."""
-        streams = ExampleStreams(cls.training_groups(args), MixingOptions.from_dict(args.mixing_conf), args.seed)
-        shard = (0, 1)
-        if options.distributed:
-            shard = (torch.distributed.get_rank(), torch.distributed.get_world_size())
-
-        def form(shape_files: list[str]) -> AbsSampler:
-            return build_batch_sampler(
-                type=options.batch_type,
-                shape_files=shape_files,
-                fold_lengths=args.fold_length,
-                batch_size=options.batch_size,
-                batch_bins=options.batch_bins,
-                sort_in_batch=args.sort_in_batch,
-                sort_batch=args.sort_batch,
-                drop_last=args.drop_last_iter,
-                min_batch_size=max(args.min_batch_size, shard[1]),
-            )
-
-        return MixedBatches(streams, options.shape_files, form, options.num_iters_per_epoch, shard)
-
-
-def describe_encodings(reader: EncodingReader) -> str:
-    """Kept frames per second of a set of encodings, from its index alone."""
-    kept, seconds = np.asarray(reader.kept).sum(), np.asarray(reader.seconds).sum()
-    return f"encodings: {len(reader)} recordings, {seconds / 3600:.2f} h, {kept / max(seconds, 1e-9):.1f} kept frames/s"

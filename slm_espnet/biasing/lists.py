@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import random
 import unicodedata
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                 except UnicodeDecodeError as error:
                     cure = "convert the file to UTF-8"
                     raise UserError(f"{path}:{number}: not UTF-8 at byte {error.start}; {cure}") from error
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path}: cannot read the phrases ({getattr(error, 'strerror', None) or error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the phrases ({error.strerror or error}); check the file") from error
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot read the phrases ({error}); the file is damaged, copy it again") from error
 
 
 def rare_words(text: str, common: Collection[str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import read_yaml, write_atomically
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,7 @@ class BiasingOptions:
 
 def load_options(path: str | Path) -> BiasingOptions:
     """Read biasing options from YAML; an unknown key or a value of the wrong kind is an error that names it."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the biasing options ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a valid UTF-8 YAML file: {' '.join(str(error).split())}") from error
+    values = read_yaml(Path(path), "the biasing options", "slm_espnet.bin.tune_biasing writes them")
     known = [field.name for field in fields(BiasingOptions)]
     if not isinstance(values, dict) or set(values) - set(known):
         raise UserError(f"{path}: biasing options are a mapping with the keys {', '.join(known)}, not {values!r}")
@@ -66,9 +61,7 @@ def save_options(path: str | Path, options: BiasingOptions, comment: str = "") -
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     head = "".join(f"# {line}\n" for line in comment.splitlines())
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    temporary.write_text(head + yaml.safe_dump(asdict(options), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, head + yaml.safe_dump(asdict(options), sort_keys=False))
 
 
 def _is_number(value: object) -> bool:

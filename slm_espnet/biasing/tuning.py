@@ -17,7 +17,6 @@ from slm_espnet.scoring.error_rate import align, count_edits, errors_and_referen
 from slm_espnet.scoring.names import found_in
 from slm_espnet.scoring.normalizers import normalize_basic
 
-CRITERIA = ("name_f1", "wer")
 EDGE = 1.0  # how far beyond the lowest and highest score the extreme thresholds lie
 
 
@@ -41,7 +40,7 @@ class OperatingPoint:
     wer: float  # percent, of the CTC greedy text with the phrases in place
 
     def goodness(self, criterion: str) -> float:
-        """The criterion with its sign such that more is better."""
+        """A criterion (`name_f1` or `wer`) with its sign such that more is better."""
         return self.f1 if criterion == "name_f1" else -self.wer
 
 

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
     from slm_espnet.data.datadir import Row
-
-SAME_AUDIO = "same_audio_as"  # file that names the set whose encodings are used
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lower = all(word == word.lower() for word in pool)  # then texts in capitals (LibriSpeech) are lowered, too
     references = {row.utt_id: row.transcript.lower() if lower else row.transcript for row in rows}
     try:
-        sizes = [int(size) for size in args.sizes.replace(",", " ").split()]
+        sizes = [int(size) for size in split_names(args.sizes)]
         lists = build_lists(references, common, pool, sizes, args.seed)
     except ValueError as error:
         raise UserError(f"--sizes {args.sizes}: {error}") from error
@@ -93,8 +92,9 @@ def published(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, tuple[
 
 def write_set(args: argparse.Namespace, suffix: str, rows: Sequence[Row], lists: Mapping[str, tuple[str, ...]]) -> None:
     """Write one set beside the first."""
+    from slm_espnet.data.datadir import SAME_AUDIO
     from slm_espnet.data.writer import write_data_dir
-    from slm_espnet.scoring.report import write_atomically
+    from slm_espnet.files import write_atomically
     from slm_espnet.tasks import load_tasks
 
     changed = [replace(row, context=lists[row.utt_id]) for row in rows]

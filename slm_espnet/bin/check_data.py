@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -55,7 +56,7 @@ def main() -> int:
 def _check(directory: Path, options: argparse.Namespace) -> None:
     from slm_espnet.data.validate import fix, validate
 
-    require = tuple(options.require.replace(",", " ").split())
+    require = tuple(split_names(options.require))
     empty = options.allow_empty_text == "true"
     checks = {"require": require, "audio": options.audio, "allow_empty_text": empty}
     if options.fix == "true":

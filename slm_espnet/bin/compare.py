@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slm_espnet.errors import run_main
+from slm_espnet.files import write_atomically
+from slm_espnet.options import split_names
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,10 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = get_parser().parse_args(argv)
     from slm_espnet.scoring.collect import collect, comparison
-    from slm_espnet.scoring.report import write_atomically
 
     rows = collect(args.experiments, args.inference_tag)
-    text = "\n".join(comparison(rows, args.metrics.replace(",", " ").split())) + "\n"
+    text = "\n".join(comparison(rows, split_names(args.metrics))) + "\n"
     if args.output is None:
         print(text, end="")
     else:

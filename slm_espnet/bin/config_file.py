@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import read_yaml
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +39,7 @@ def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str] | Non
 
 
 def _as_arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path, "the options of --config") or {}
     if not isinstance(values, dict):
         raise UserError(f"--config {path} must have option names as keys, such as `beam_size: 4`")
     known = [name for option in parser._actions for name in (option.dest,) if name not in ("help", "config")]

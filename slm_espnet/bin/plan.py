@@ -14,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.files import read_yaml
+from slm_espnet.planning.workload import Workload
 
 if TYPE_CHECKING:
     from slm_espnet.foundation import Foundation
@@ -32,12 +34,12 @@ ADAPTER = {
 }
 ADAPTER_KEYS = ("adapter", "adapter_output", "length_reduction")
 WORKLOAD_HELP = {
-    "seconds": (float, 15.0, "length of an utterance"),
-    "batch_seconds": (float, 60.0, "audio in a batch of stage 2"),
-    "batch_size": (int, 8, "utterances in a batch of the training"),
-    "prompt_tokens": (int, 40, "tokens of instruction, context and template"),
-    "target_tokens": (int, 60, "tokens of an answer"),
-    "decoding_batch_size": (int, 16, "utterances x beams decoded together"),
+    "seconds": "length of an utterance",
+    "batch_seconds": "audio in a batch of stage 2",
+    "batch_size": "utterances in a batch of the training",
+    "prompt_tokens": "tokens of instruction, context and template",
+    "target_tokens": "tokens of an answer",
+    "decoding_batch_size": "utterances x beams decoded together",
 }
 
 
@@ -55,8 +57,9 @@ def get_parser() -> argparse.ArgumentParser:
         "--llm_conf", nargs="*", default=[], metavar="KEY=VALUE", help="over the foundation's: dtype, quantization"
     )
     parser.add_argument("--format", choices=("text", "table", "json"), default="text", help="how it is printed")
-    for name, (kind, default, text) in WORKLOAD_HELP.items():
-        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default {default:g})")
+    for option in fields(Workload):
+        message = f"{WORKLOAD_HELP[option.name]} (default {option.default:g})"
+        parser.add_argument(f"--{option.name}", type=type(option.default), default=option.default, help=message)
     return parser
 
 
@@ -70,7 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     changes = key_values(args.llm_conf, "--llm_conf")
     from slm_espnet.foundation import load_foundation
     from slm_espnet.llm.build import read_conf
-    from slm_espnet.planning.activations import Workload
     from slm_espnet.planning.plan import make_plan
 
     workload = Workload(**{name: vars(args)[name] for name in WORKLOAD_HELP})
@@ -106,14 +108,7 @@ def adapter_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def read_training(path: Path) -> dict[str, Any]:
     """What a training's YAML says of the adapter; UserError where it is none."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path, "the training's configuration")
     if not isinstance(values, dict):
         raise UserError(f"--config {path} must have the training's option names as keys, such as `adapter: mlp`")
     names = [name for key in ADAPTER_KEYS for name in (key, f"{key}_conf")]

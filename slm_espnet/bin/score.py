@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.files import read_yaml
+from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
     from slm_espnet.data.datadir import Row
@@ -59,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     tasks = load_tasks(args.tasks_config)
     config = read_training(args.model_dir or args.exp_dir)
-    train_tasks, eval_tasks = trained_tasks(args, config), split(args.eval_tasks)
-    for name in (*split(args.train_tasks or ""), *eval_tasks):
+    train_tasks, eval_tasks = trained_tasks(args, config), split_names(args.eval_tasks)
+    for name in (*split_names(args.train_tasks or ""), *eval_tasks):
         if name not in tasks:
             raise UserError(f"task {name!r} is not in {args.tasks_config}, which has {', '.join(tasks)}")
-    test_sets = split(args.test_sets)
+    test_sets = split_names(args.test_sets)
     if not test_sets:
         raise UserError("--test_sets names no set")
     if args.bleu_tokenize is not None:
@@ -145,33 +147,23 @@ def check_tokenizer(name: str) -> None:
 
 def read_training(model_dir: Path) -> dict[str, Any]:
     """The configuration that a training left beside its adapter; empty where there is none."""
-    import yaml
-
     path = model_dir / "config.yaml"
     if not path.is_file():
         return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path, "the training's configuration")
     return values if isinstance(values, dict) else {}
 
 
 def trained_tasks(args: argparse.Namespace, config: dict[str, Any]) -> list[str]:
     """Tasks that the adapter was trained on; UserError where neither option nor configuration says."""
     if args.train_tasks is not None:
-        return split(args.train_tasks)
+        return split_names(args.train_tasks)
     if "trained_tasks" not in config:
         path = (args.model_dir or args.exp_dir) / "config.yaml"
         raise UserError(
             f"{path} does not say which tasks the adapter was trained on (trained_tasks): give --train_tasks"
         )
     return list(config["trained_tasks"])
-
-
-def split(names: str) -> list[str]:
-    """Names separated by spaces or commas."""
-    return names.replace(",", " ").split()
 
 
 if __name__ == "__main__":

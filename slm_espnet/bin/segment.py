@@ -14,16 +14,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.long_audio.cutting import CuttingOptions
 
 if TYPE_CHECKING:
     from slm_espnet.long_audio.pauses import PauseFinder
 
 PAUSES = ("energy", "ctc", "silero")
 DEFAULT_RATE = 16000  # Hz
+LENGTHS_HELP = {
+    "max_seconds": "longest piece",
+    "min_seconds": "no cut before this",
+    "overlap_seconds": "shared where there is no pause",
+    "padding_seconds": "kept at each side of a pause",
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -44,10 +52,9 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--foundation", type=Path, help="YAML of the pair whose encoder --pauses ctc uses")
     group.add_argument("--silero_model", type=Path, help="silero_vad.onnx for --pauses silero (needs onnxruntime)")
     group = parser.add_argument_group("lengths in seconds")
-    group.add_argument("--max_seconds", type=float, default=25.0, help="longest piece (default 25)")
-    group.add_argument("--min_seconds", type=float, default=8.0, help="no cut before this (default 8)")
-    group.add_argument("--overlap_seconds", type=float, default=4.0, help="shared where there is no pause (default 4)")
-    group.add_argument("--padding_seconds", type=float, default=0.3, help="kept at each side of a pause (default 0.3)")
+    for option in fields(CuttingOptions):
+        message = f"{LENGTHS_HELP[option.name]} (default {option.default:g})"
+        group.add_argument(f"--{option.name}", type=float, default=option.default, help=message)
     group = parser.add_argument_group("running")
     group.add_argument("--max_failed", type=float, default=0.01, help="largest share left out (default 0.01)")
     group.add_argument("--ngpu", type=int, default=0, help="1: the encoder runs on a GPU")
@@ -59,12 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when too much is left out, after everything is written."""
     args = get_parser().parse_args(argv)
     check_arguments(args)
-    from slm_espnet.long_audio.cutting import CuttingOptions
     from slm_espnet.long_audio.datadir import count_reasons, make_cutter, write_pieces
 
-    names = ("max_seconds", "min_seconds", "overlap_seconds", "padding_seconds")
     try:
-        options = CuttingOptions(**{name: vars(args)[name] for name in names})
+        options = CuttingOptions(**{option.name: vars(args)[option.name] for option in fields(CuttingOptions)})
     except ValueError as error:
         raise UserError(str(error)) from error
     find_pauses, rate = pause_finder(args)

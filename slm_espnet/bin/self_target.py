@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from slm_espnet.decoding.run import DecodingRun
 
 ANSWERS = "answers"  # folder of the decoding in the data directory
-SAME_AUDIO = "same_audio_as"  # file of a data directory that names the set whose encodings are its own, too
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -104,12 +103,15 @@ def write(
     settings: Mapping[str, Any],
 ) -> int:
     """Write the data directory from the merged answers; 1 when too much is left out."""
+    from slm_espnet.data.datadir import SAME_AUDIO
     from slm_espnet.data.writer import write_data_dir
-    from slm_espnet.decoding.results import write_atomically
+    from slm_espnet.decoding.results import read_hypotheses, read_left_out
+    from slm_espnet.files import write_atomically
     from slm_espnet.llm.build import build_tokenizer
     from slm_espnet.training.self_targets import MARKER, describe_marker, take_answers
 
-    answers, no_answer = read_answers(args.output_dir / ANSWERS)
+    answers = read_hypotheses(args.output_dir / ANSWERS / "hypotheses.jsonl")
+    no_answer = read_left_out(args.output_dir / ANSWERS / "left_out.tsv")
     rows, left_out = take_answers(questions, answers, no_answer)
     (args.output_dir / MARKER).unlink(missing_ok=True)
     reasons = {**skipped, **left_out}
@@ -141,13 +143,6 @@ def write(
     }
     write_atomically(args.output_dir / MARKER, json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
     return 0
-
-
-def read_answers(directory: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Merged answers of a decoding by utterance id, and what it left out, with the reasons."""
-    found = [json.loads(line) for line in (directory / "hypotheses.jsonl").read_bytes().splitlines()]
-    lines = (directory / "left_out.tsv").read_text(encoding="utf-8").splitlines()
-    return {values["utt_id"]: values for values in found}, dict(line.split("\t", 1) for line in lines)
 
 
 def _listed(reasons: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
     from slm_espnet.encodings.reader import EncodingReader
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def select_tasks(sets: list[tuple[list, EncodingReader]], tasks: str, where: str) -> list[tuple[list, EncodingReader]]:
     """The sets with the rows of the chosen tasks; UserError when a task has none in any set."""
-    wanted = tasks.replace(",", " ").split()
+    wanted = split_names(tasks)
     present = {row.task for rows, _ in sets for row in rows}
     absent = [task for task in wanted if task not in present]
     if absent:

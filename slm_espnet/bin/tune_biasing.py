@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
     from slm_espnet.biasing.tuning import DevUtterance, OperatingPoint
@@ -37,9 +38,6 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--encodings_dir", type=Path, required=True, help="Encodings by set")
     parser.add_argument("--output", type=Path, required=True, help="YAML file to write")
     parser.add_argument("--criterion", choices=CRITERIA, default="name_f1", help="F1 of names found, or WER with them")
-    parser.add_argument(
-        "--recognition_tasks", default="asr asr_biasing", help="Tasks whose `text` is what was said"
-    )
     parser.add_argument("--max_phrases", type=int, default=3, help="Most phrases placed in an utterance")
     parser.add_argument("--null_weight", type=float, default=0.5, help="Share of a phrase's null score subtracted")
     parser.add_argument("--seed", type=int, default=0, help="Of the choice of background recordings")
@@ -95,7 +93,7 @@ def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtteranc
     heard: dict[str, FramePosteriors] = {}  # one for each recording, in whatever sets it is
     tokens: list[str] | None = None
     blank_id = 0
-    for name in args.dev_sets.replace(",", " ").split():
+    for name in split_names(args.dev_sets):
         reader = EncodingReader(args.encodings_dir / name)
         if reader.fingerprint["vocabulary"] is None:
             raise UserError(f"{args.encodings_dir / name}: its encoder has no CTC, phrases cannot be spotted in it")
@@ -103,7 +101,7 @@ def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtteranc
         if tokens is not None and found != (tokens, blank_id):
             raise UserError(f"{args.encodings_dir / name}: its encoder has another vocabulary than the first set's")
         tokens, blank_id = found
-        for row, reference in rows_with_lists(args.datadir / name, args.recognition_tasks):
+        for row, reference in rows_with_lists(args.datadir / name):
             if row.audio.key in reader:
                 posteriors = heard.setdefault(row.audio.key, reader[row.audio.key].posteriors)
                 utterances.append(DevUtterance(posteriors, reference, row.context))
@@ -112,15 +110,15 @@ def read_sets(args: argparse.Namespace) -> tuple[CTCVocabulary, list[DevUtteranc
     return CTCVocabulary(tokens, blank_id), utterances
 
 
-def rows_with_lists(data_dir: Path, recognition_tasks: str) -> list[tuple[Row, str]]:
+def rows_with_lists(data_dir: Path) -> list[tuple[Row, str]]:
     """One row for each recording and list, with what was said in it."""
     from slm_espnet.data.datadir import read_data_dir
+    from slm_espnet.training.preprocessor import spoken_text
 
-    tasks = recognition_tasks.replace(",", " ").split()
     found = {}
     for row in read_data_dir(data_dir, require=("wav.scp", "text", "context")):
-        reference = row.text if row.transcript is None and row.task in tasks else row.transcript
-        if row.context and reference is not None:
+        reference = spoken_text(row)
+        if row.context and reference:
             found[row.audio.key, row.context] = (row, reference)
     return list(found.values())
 

@@ -18,41 +18,20 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from slm_espnet.data.audio import AudioError, audio_seconds, check_span
+from slm_espnet.data.corpus_set import LEFT_OUT, CorpusSet, one_line
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.data.table import BYTE_ORDER_MARK, Problem
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.errors import UserError
 from slm_espnet.tasks import Task, load_tasks
-
-LEFT_OUT = "left_out.tsv"
-EXAMPLES = 3  # places of each reason that the printed table shows
-
-
-@dataclass
-class CorpusSet:
-    """One data directory in the making."""
-
-    rows: dict[str, tuple[Row, str]] = field(default_factory=dict)  # utterance id → row, place
-    failed: list[tuple[str, Problem]] = field(default_factory=list)  # utterances that should have been usable
-    unwanted: list[tuple[str, Problem]] = field(default_factory=list)  # left out by design; no sign of damage
-    kept: list[Row] = field(default_factory=list)  # what is written
-    tried: int = 0  # rows whose audio was looked at
-    broken: int = 0  # of these, left out
-
-    @property
-    def failed_share(self) -> float:
-        """Share of the utterances that cannot be used; an estimate where only a subset's audio was looked at."""
-        lines = len(self.failed) - self.broken
-        of_lines = lines / max(lines + len(self.rows), 1)
-        return of_lines + (1 - of_lines) * self.broken / max(self.tried, 1)
 
 
 class CorpusWriter:
@@ -100,9 +79,9 @@ class CorpusWriter:
             row: white space in its texts is made single blanks.
             where: place that it comes from, as file:line.
         """
-        row = replace(row, text=_one_line(row.text), prompt=_one_line(row.prompt))
+        row = replace(row, text=one_line(row.text), prompt=one_line(row.prompt))
         if row.transcript is not None:
-            row = replace(row, transcript=_one_line(row.transcript) or None)
+            row = replace(row, transcript=one_line(row.transcript) or None)
         found = self.sets[set_name]
         problem = _row_problem(row, where)
         if problem is None and row.utt_id in found.rows:
@@ -179,18 +158,36 @@ class CorpusWriter:
         for name, found in self.sets.items():
             self._choose(found)
             folder = self.folder(name)
-            _write_left_out(folder, found)
-            print(_table(folder, found), flush=True)
+            found.write_left_out(folder)
+            print(found.table(folder), flush=True)
         self._check_shares()
         for name, found in self.sets.items():
             write_data_dir(self.folder(name), found.kept)
 
     def _ordered(self, found: CorpusSet) -> list[tuple[Row, str]]:
-        """Rows with their places; for --subset in an order by seed in which rows of one recording are neighbours."""
+        """Rows with their places; for --subset in an order by seed in which rows with the same audio are neighbours."""
         entries = list(found.rows.values())
         if self.options.subset:
-            entries.sort(key=lambda entry: (_order(self.options.seed, entry[0]), entry[0].utt_id))
+            entries.sort(key=lambda entry: (self._draw(entry[0]), entry[0].utt_id))
         return entries
+
+    def _draw(self, row: Row) -> bytes:
+        """Where a row stands in the order of --subset: decided by --seed and by what is heard."""
+        return hashlib.sha1(f"{self.options.seed} {self._heard(row.audio)}".encode()).digest()
+
+    def _heard(self, source: AudioSource) -> str:
+        """Name of what is heard, the same wherever the corpus is: path (or command) below its folder, start, stop."""
+        path = source.path
+        for folder in self._folders:
+            path = path.replace(folder, "")
+        return f"{path}|{source.start}|{source.stop}"
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """Folders that the options name (corpora, data, audio that is made), the longest first; each ends in `/`."""
+        named = [value for value in vars(self.options).values() if isinstance(value, Path)]
+        places = {place for path in named for place in (path.absolute(), path.resolve())}
+        return sorted((f"{place}/" for place in places), key=lambda folder: (-len(folder), folder))
 
     def _choose(self, found: CorpusSet) -> None:
         """Keep the first --subset rows."""
@@ -276,10 +273,6 @@ def corpus_folder(path: Path, variable: str, *parts: str) -> Path:
     return path.resolve()
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _row_problem(row: Row, where: str) -> Problem | None:
     if not row.utt_id or row.utt_id.split() != [row.utt_id]:
         return Problem("bad id", where, f"{row.utt_id!r} is no id: it is empty or has white space")
@@ -288,37 +281,3 @@ def _row_problem(row: Row, where: str) -> Problem | None:
     if not row.audio.path.strip():
         return Problem("row without audio", where, "there is no path to its audio")
     return None
-
-
-def _order(seed: int, row: Row) -> bytes:
-    return hashlib.sha1(f"{seed} {row.audio.key}".encode()).digest()
-
-
-def _write_left_out(folder: Path, found: CorpusSet) -> None:
-    """left_out.tsv: utterance id, reason, place and explanation; also where nothing was left out."""
-    lines = ["utterance\treason\tplace\texplanation\n"]
-    for utt_id, problem in (*found.failed, *found.unwanted):
-        lines.append("\t".join(_one_line(part) for part in (utt_id, *problem)) + "\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{LEFT_OUT}.tmp"
-    try:
-        temporary.write_text("".join(lines), encoding="utf-8")
-        os.replace(temporary, folder / LEFT_OUT)
-    except OSError as error:
-        raise UserError(f"cannot write {folder / LEFT_OUT} ({error.strerror}); make room") from error
-
-
-def _table(folder: Path, found: CorpusSet) -> str:
-    """Kept and left out by reason, with some places."""
-    lines = [f"{folder}: {len(found.kept)} kept"]
-    if len(found.rows) > found.tried:
-        lines[0] += f" of {len(found.rows)} (a subset)"
-    for title, problems in (("left out", found.failed), ("left out by design", found.unwanted)):
-        reasons: dict[str, list[Problem]] = defaultdict(list)
-        for _, problem in problems:
-            reasons[problem.reason].append(problem)
-        for reason, cases in sorted(reasons.items(), key=lambda item: -len(item[1])):
-            lines.append(f"  {title}: {reason}  {len(cases)}")
-            if problems is found.failed:
-                lines += [f"      {case.where}: {case.message}" for case in cases[:EXAMPLES]]
-    return "\n".join(lines)

@@ -12,6 +12,7 @@ Files, each with one `<utterance id> <value>` line per row, sorted, UTF-8:
     transcript   the words spoken, for cascade baselines and CTC (optional, also for some rows only)
     utt2category                (optional, also for some rows only)
     utt2target_lang             language of the target where it is not the one spoken (optional, likewise)
+    same_audio_as               one line: the set whose encodings are used for this one (optional)
 
 Rows whose audio is the same recording and span share one encoding (`AudioSource.key`).
 """
@@ -33,6 +34,7 @@ COMPLETE_TABLES = ("text", "prompt", "utt2task", "utt2lang", "utt2spk")  # where
 PARTIAL_TABLES = ("context", "references", "transcript", "utt2category", "utt2target_lang")  # a row may have a line
 ROW_TABLES = (*COMPLETE_TABLES, *PARTIAL_TABLES)
 DEFAULT_TASK = "asr"
+SAME_AUDIO = "same_audio_as"  # file that names the set whose recordings, and so encodings, these are
 # What other directories of a recipe hold, to say so when one is given in place of a data directory.
 OTHER_DIRECTORIES = {
     "fingerprint.json": "holds encodings (the output of stage 2)",

@@ -20,14 +20,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from slm_espnet.data.table import Problem
+from slm_espnet.data.table import UNDECODED, Problem
 from slm_espnet.errors import UserError
 
 CSV_OPTIONS = {
     "backslash": {"quoting": csv.QUOTE_NONE, "escapechar": "\\"},
     "csv": {"quoting": csv.QUOTE_MINIMAL, "strict": True},
 }
-UNDECODED = re.compile("[\ud800-\udfff]")  # what is left of a byte that is not UTF-8
 ENDS_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")  # an odd number of backslashes at the end
 
 

@@ -6,15 +6,12 @@ Bytes that are not UTF-8 do not spoil a file: the records that have them become 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slm_espnet.data.table import BYTE_ORDER_MARK, Problem
+from slm_espnet.data.table import BYTE_ORDER_MARK, UNDECODED, Problem
 from slm_espnet.errors import UserError
-
-_UNDECODED = re.compile("[\ud800-\udfff]")  # what is left of a byte that is not UTF-8
 
 
 class JsonRecord(NamedTuple):
@@ -71,7 +68,7 @@ def read_json_lines(path: Path) -> Iterator[JsonRecord | Problem]:
 def has_undecoded(value: Any) -> bool:
     """Whether some text in a JSON value was not UTF-8."""
     if isinstance(value, str):
-        return _UNDECODED.search(value) is not None
+        return UNDECODED.search(value) is not None
     if isinstance(value, dict):
         return any(map(has_undecoded, value)) or any(map(has_undecoded, value.values()))
     return isinstance(value, list) and any(map(has_undecoded, value))

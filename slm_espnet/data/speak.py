@@ -33,7 +33,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from slm_espnet.data.espeak import DEFAULT_PITCH, DEFAULT_RATE, SAMPLING_RATE, Espeak, engine_version
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 # espeak-ng voices: the sets share none, so that a score on the test set is one on voices never heard.
 VOICES = {
@@ -63,8 +65,8 @@ class Synthesis:
 
     audio_dir: Path  # where the recordings go
     command: str = ""  # empty: espeak-ng
-    rate: int = 170  # espeak-ng: words per minute
-    pitch: int = 50  # espeak-ng: 0 to 99
+    rate: int = DEFAULT_RATE  # espeak-ng: words per minute
+    pitch: int = DEFAULT_PITCH  # espeak-ng: 0 to 99
     timeout: float = 300.0  # seconds that a command may take for one text
 
     def __post_init__(self) -> None:
@@ -86,8 +88,6 @@ class Synthesis:
         """What decides the sound besides text and voice; part of the files' names."""
         if self.command:
             return self.command
-        from slm_espnet.data.espeak import engine_version
-
         return f"{engine_version()} {self.rate} {self.pitch}"
 
     def path(self, speech: Speech) -> Path:
@@ -201,8 +201,6 @@ def _audio_fault(path: Path) -> str:
 def _speak_espeak(speech: Speech, rate: int, pitch: int, output: Path) -> str:
     import soundfile
 
-    from slm_espnet.data.espeak import SAMPLING_RATE, Espeak
-
     try:
         samples = Espeak().speak(speech.text, speech.voice, rate, pitch)
     except ValueError as error:
@@ -255,8 +253,8 @@ def add_synthesis_options(parser: argparse.ArgumentParser) -> None:
         default="",
         help="what speaks: {text} (or standard input), {output}, {voice}, {language} are filled in; empty: espeak-ng",
     )
-    parser.add_argument("--tts_rate", type=int, default=170, help="espeak-ng: words per minute")
-    parser.add_argument("--tts_pitch", type=int, default=50, help="espeak-ng: 0 to 99")
+    parser.add_argument("--tts_rate", type=int, default=DEFAULT_RATE, help="espeak-ng: words per minute")
+    parser.add_argument("--tts_pitch", type=int, default=DEFAULT_PITCH, help="espeak-ng: 0 to 99")
     parser.add_argument("--tts_timeout", type=float, default=300.0, help="seconds that a command may take for one text")
     parser.add_argument("--voices", default="", help="voices instead of the built-in lists, separated by commas")
 
@@ -269,7 +267,7 @@ def synthesis_of(options: argparse.Namespace, audio_dir: Path) -> Synthesis:
 def voices_of(options: argparse.Namespace, kind: str) -> tuple[str, ...]:
     """Voices of a set: --voices, else espeak-ng's of its kind (train, dev or test), none for a command."""
     if options.voices:
-        return tuple(options.voices.replace(",", " ").split())
+        return tuple(split_names(options.voices))
     return () if options.tts_command else tuple(VOICES[kind].split())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from slm_espnet.errors import UserError
 
-SETS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")
 
 
 def add_split_options(parser: argparse.ArgumentParser, share: float = 0.1) -> None:

@@ -13,10 +13,10 @@ Only what --subset chooses is spoken. A text that cannot be spoken leaves its ro
 from __future__ import annotations
 
 import argparse
-import hashlib
 from dataclasses import replace
 
-from slm_espnet.data.corpus import CorpusSet, CorpusWriter
+from slm_espnet.data.corpus import CorpusWriter
+from slm_espnet.data.corpus_set import CorpusSet, one_line
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.data.speak import Speech, choose_voice, speak_all, synthesis_of, voices_of
 from slm_espnet.data.table import Problem
@@ -48,7 +48,7 @@ class SpokenCorpusWriter(CorpusWriter):
             kind: train, dev or test: which of the built-in voices speak.
             voice_of: rows with the same one have the same voice, such as a dialogue's turns; "": the words.
         """
-        words = " ".join(words.split())
+        words = one_line(words)
         if not any(letter.isalnum() for letter in words):
             self.leave_out(set_name, row.utt_id, "nothing to say", where, f"there is no word in {words!r}")
             return
@@ -59,15 +59,10 @@ class SpokenCorpusWriter(CorpusWriter):
         speaker = voice.rpartition("/")[2].replace("+", ".") or "synthesizer"  # gmw/en-US+f2: en-US.f2
         self.add(set_name, replace(row, audio=AudioSource(path), speaker=speaker), where)
 
-    def _ordered(self, found: CorpusSet) -> list[tuple[Row, str]]:
-        """In an order by seed and words, which does not depend on the folder that the audio goes to."""
-        entries = list(found.rows.values())
-        if self.options.subset:
-            entries.sort(key=lambda entry: (self._draw(self._speech[entry[0].audio.path]), entry[0].utt_id))
-        return entries
-
-    def _draw(self, speech: Speech) -> bytes:
-        return hashlib.sha1(f"{self.options.seed} {speech.voice} {speech.text}".encode()).digest()
+    def _heard(self, source: AudioSource) -> str:
+        """Voice and words: the same whatever speaks them."""
+        speech = self._speech[source.path]
+        return f"{speech.voice} {speech.text}"
 
     def _choose(self, found: CorpusSet) -> None:
         """Speak what will be looked at first, all at a time; what replaces failures is spoken one by one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from slm_espnet.errors import UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is not UTF-8
 
 
 class Problem(NamedTuple):

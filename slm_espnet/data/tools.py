@@ -19,6 +19,7 @@ from slm_espnet.data.datadir import PARTIAL_TABLES, ROW_TABLES, Row, iter_data_d
 from slm_espnet.data.table import Line, read_lines, sorted_lines, write_table
 from slm_espnet.data.validate import COPIED_TABLES, write_speakers, write_subset
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import split_names
 
 
 def subset(source: Path, target: Path, options: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def subset(source: Path, target: Path, options: argparse.Namespace) -> int:
         raise UserError(f"{target}: the subset needs a directory of its own")
     rows: Iterator[Row] = iter_data_dir(source, ("wav.scp",))
     if options.tasks:
-        tasks = set(options.tasks.replace(",", " ").split())
+        tasks = set(split_names(options.tasks))
         rows = (row for row in rows if row.task in tasks)
     if options.utt_list:
         listed = {line.key for line in read_lines(Path(options.utt_list))}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -19,17 +18,7 @@ from typing import Any
 
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is either the old or the new one; UserError when the disk does not take it."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written ({error.strerror}); make room and run it again") from error
+from slm_espnet.files import write_atomically
 
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -167,12 +156,8 @@ def merge(
     left_out: dict[str, str] = {}
     for job in jobs:
         check_settings(directory / f"settings.{job}.json", {**settings, "num_jobs": num_jobs})
-        for line in (directory / f"hypotheses.{job}.jsonl").read_bytes().splitlines():
-            values = json.loads(line)
-            hypotheses[values["utt_id"]] = values
-        for line in (directory / f"left_out.{job}.tsv").read_bytes().splitlines():
-            utt_id, _, reason = line.decode().partition("\t")
-            left_out[utt_id] = reason
+        hypotheses |= read_hypotheses(directory / f"hypotheses.{job}.jsonl")
+        left_out |= read_left_out(directory / f"left_out.{job}.tsv")
     lost = sorted(set(expected) - hypotheses.keys() - left_out.keys())
     if lost:
         raise UserError(f"{directory}: {len(lost)} utterance(s) such as {lost[0]} are in no job; use --overwrite true")
@@ -195,13 +180,29 @@ def merge(
     return summary
 
 
+def read_hypotheses(path: Path) -> dict[str, dict[str, Any]]:
+    """Utterance id → what a hypotheses.jsonl says of it; lines end at line feeds alone, whatever the LLM wrote."""
+    found = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return {values["utt_id"]: values for values in found}
+
+
+def read_left_out(path: Path) -> dict[str, str]:
+    """Utterance id → reason, of a left_out.tsv; empty where there is none."""
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return dict(line.decode().split("\t", 1) for line in lines)
+
+
+def text_line(values: Mapping[str, Any]) -> str:
+    """The line of `text` for a hypothesis: one line, whatever line breaks the LLM wrote."""
+    return " ".join([values["utt_id"], *values["text"].split()])
+
+
 def _write_merged(
     directory: Path, hypotheses: list[dict[str, Any]], left_out: Mapping[str, str], summary: Mapping[str, Any]
 ) -> None:
     lines = {
         "hypotheses.jsonl": [json.dumps(values, ensure_ascii=False) for values in hypotheses],
-        # a line per utterance, whatever line breaks the LLM wrote
-        "text": [" ".join([values["utt_id"], *values["text"].split()]) for values in hypotheses],
+        "text": [text_line(values) for values in hypotheses],
         "score": [f"{values['utt_id']} {values['score']:.6f}" for values in hypotheses],
         "left_out.tsv": [f"{utt_id}\t{reason}" for utt_id, reason in sorted(left_out.items())],
         "summary.json": [json.dumps(summary, indent=1)],

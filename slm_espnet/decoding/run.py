@@ -25,6 +25,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
 from slm_espnet.llm.source import find_model
+from slm_espnet.options import split_names
 from slm_espnet.training.config import read_config
 from slm_espnet.weights import file_sha256
 
@@ -166,7 +167,7 @@ class SetDecoding:
 
     def _rows(self) -> list[Row]:
         rows = read_data_dir(self.data_dir)
-        wanted = self.args.tasks.replace(",", " ").split()
+        wanted = split_names(self.args.tasks)
         return [row for row in rows if not wanted or row.task in wanted]
 
     def _encodings_identity(self) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.encodings.layout import FINGERPRINT, FORMAT
 from slm_espnet.encodings.posteriors import LEAST, SURE_BLANK, TOP_K
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 
 if TYPE_CHECKING:
     from slm_espnet.length_reduction.base import AbsStaticReduction
@@ -51,9 +51,7 @@ def digest(fingerprint: dict[str, Any]) -> str:
 
 def write_fingerprint(directory: Path, fingerprint: dict[str, Any]) -> None:
     """Write fingerprint.json, atomically."""
-    temporary = directory / f"{FINGERPRINT}.tmp{os.getpid()}"
-    temporary.write_text(json.dumps(fingerprint, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, directory / FINGERPRINT)
+    write_atomically(directory / FINGERPRINT, json.dumps(fingerprint, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_fingerprint(directory: Path) -> dict[str, Any]:

@@ -35,10 +35,10 @@ from slm_espnet.encodings.plan import (
     look_at_headers,
     share,
     too_long,
-    write_text,
 )
 from slm_espnet.encodings.writer import EncodingWriter, as_stored, complete_entries
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 
 PROGRESS_SECONDS = 5.0  # between progress lines
 AHEAD = 2  # batches of audio that are read while one is computed
@@ -105,7 +105,7 @@ def run_job(
             progress.add(len(batch), sum(encoding.seconds for encoding in encodings.values()))
     result.left_out = len(left_out)
     text = "".join(item.line() for item in sorted(left_out, key=lambda item: item.key))
-    write_text(job_left_out_path(directory, options.job), text)
+    write_atomically(job_left_out_path(directory, options.job), text)
     return result
 
 
@@ -120,7 +120,7 @@ def mark_done(
         "fingerprint": digest(fingerprint),
         "size": shard_path(directory, options.job).stat().st_size,
     }
-    write_text(job_done_path(directory, options.job), json.dumps(marker, indent=1) + "\n")
+    write_atomically(job_done_path(directory, options.job), json.dumps(marker, indent=1) + "\n")
 
 
 def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) -> None:

@@ -27,9 +27,10 @@ from slm_espnet.encodings.layout import (
     job_numbers,
     shard_path,
 )
-from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done, write_text
+from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done
 from slm_espnet.encodings.writer import complete_entries
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def merge(
     if unaccounted:
         _reopen(directory, range(1, num_jobs + 1))
         raise UserError(f"{directory}: {unaccounted} recordings have no encoding, parts are damaged; run stage 2 again")
-    write_text(directory / LEFT_OUT, "".join(left_out))
+    write_atomically(directory / LEFT_OUT, "".join(left_out))
     summary = Summary(
         recordings=len(recordings),
         encoded=len(keys),
@@ -106,7 +107,7 @@ def merge(
         # what is good can be used; the same call tries the rest again
         _reopen(directory, [job for job in range(1, num_jobs + 1) if job_left_out_path(directory, job).stat().st_size])
         done["audio"] = ""
-    write_text(directory / DONE, json.dumps(done, indent=1) + "\n")
+    write_atomically(directory / DONE, json.dumps(done, indent=1) + "\n")
     return summary
 
 

@@ -10,7 +10,6 @@ The text of a piece is its share, by length, of the row's words: enough for read
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from slm_espnet.data.datadir import AudioSource, Row, present_tables, read_data_
 from slm_espnet.data.table import read_lines, write_table
 from slm_espnet.data.validate import write_speakers, write_subset
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 from slm_espnet.long_audio.cutting import CuttingOptions, Piece, cut
 from slm_espnet.long_audio.pauses import PauseFinder
 from slm_espnet.long_audio.recording import File, Recording
@@ -81,12 +81,13 @@ def write_pieces(source: Path, target: Path, cutter: Cutter, sampling_rate: int)
     (target / PIECES).unlink(missing_ok=True)  # until everything is there, it is no directory of pieces
     write_subset(source, {row.utt_id for row in kept}, target / WHOLE)
     _write_rows(source, target, kept, cuts)
-    _write(target / LEFT_OUT, "".join(f"{utt}\t{reason}\t{said}\n" for utt, (reason, said) in sorted(left_out.items())))
+    listed = (f"{utt_id}\t{reason}\t{message}\n" for utt_id, (reason, message) in sorted(left_out.items()))
+    write_atomically(target / LEFT_OUT, "".join(listed))
     lines = ["piece\trow\tstart\tstop\toverlap\n"]
     for row in kept:
         for name, piece in named_pieces(row.utt_id, cuts[row.audio.key]):
             lines.append(f"{name}\t{row.utt_id}\t{piece.start:.3f}\t{piece.stop:.3f}\t{piece.overlap:.3f}\n")
-    _write(target / PIECES, "".join(lines))
+    write_atomically(target / PIECES, "".join(lines))
     overlapping = sum(piece.overlap > 0 for row in kept for piece in cuts[row.audio.key])
     return Segmentation(len(rows), len(lines) - 1, overlapping, left_out)
 
@@ -178,14 +179,3 @@ def share_out(text: str, weights: list[float]) -> list[str]:
 def count_reasons(left_out: Mapping[str, tuple[str, str]]) -> dict[str, int]:
     """How many rows were left out, by reason."""
     return dict(sorted(Counter(reason for reason, _ in left_out.values()).items()))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); make room and run it again") from error
-    finally:
-        temporary.unlink(missing_ok=True)

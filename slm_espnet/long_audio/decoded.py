@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from slm_espnet.data.datadir import read_data_dir
-from slm_espnet.decoding.results import write_atomically
+from slm_espnet.decoding.results import read_hypotheses, read_left_out, text_line
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 from slm_espnet.long_audio.cutting import Piece
 from slm_espnet.long_audio.datadir import WHOLE, read_pieces
 from slm_espnet.long_audio.merging import merge_texts
@@ -32,8 +33,8 @@ def merge_decoded(data_dir: Path, output_dir: Path) -> dict[str, int]:
     path = output_dir / "hypotheses.jsonl"
     if not path.is_file():
         raise UserError(f"{path} does not exist: {data_dir} was not decoded to its end; run stage 5 (decoding) first")
-    found = {values["utt_id"]: values for values in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
-    asked = found.keys() | _left_out(output_dir / "left_out.tsv")  # with --tasks, other rows were not asked for
+    found = read_hypotheses(path)
+    asked = found.keys() | read_left_out(output_dir / "left_out.tsv").keys()  # with --tasks, not all rows were
     merged: list[dict[str, Any]] = []
     missing: list[str] = []
     for row, named in sorted(read_pieces(data_dir).items()):
@@ -48,7 +49,7 @@ def merge_decoded(data_dir: Path, output_dir: Path) -> dict[str, int]:
         "hypotheses.jsonl": [json.dumps(values, ensure_ascii=False) for values in merged],
         "left_out.tsv": [f"{row}\t{MISSING}" for row in missing],
         "summary.json": [json.dumps(summary, indent=1)],
-        "text": [" ".join([values["utt_id"], *values["text"].split()]) for values in merged],
+        "text": [text_line(values) for values in merged],
     }
     (output_dir / WHOLE).mkdir(exist_ok=True)
     for name, content in lines.items():
@@ -67,11 +68,6 @@ def _merged(row: str, named: Sequence[tuple[str, Piece]], found: Mapping[str, di
         "looped": any(values["looped"] for values in hypotheses),
         "pieces": [{"start": piece.start, "stop": piece.stop, "text": found[name]["text"]} for name, piece in named],
     }
-
-
-def _left_out(path: Path) -> set[str]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {line.partition("\t")[0] for line in lines}
 
 
 def merge_by_audio(data_dir: Path, texts: Mapping[str, str]) -> dict[str, str]:

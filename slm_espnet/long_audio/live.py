@@ -1,8 +1,8 @@
 """Pieces of speech that is already in memory: what inference on recordings of any length begins with.
 
-pieces = cut_waveform(samples, 16000, encoder)
-texts = [recognize(samples[round(p.start * 16000) : round(p.stop * 16000)]) for p in pieces]
-text = merge_texts(pieces, texts)
+    pieces = cut_waveform(samples, 16000, encoder)
+    texts = [recognize(samples[round(p.start * 16000) : round(p.stop * 16000)]) for p in pieces]
+    text = merge_texts(pieces, texts)
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,20 +12,9 @@ from slm_espnet.adapter.adapter import Adapter
 from slm_espnet.adapter.embedding_mixture import EmbeddingMixtureOutput
 from slm_espnet.planning.measure import peak_bytes
 from slm_espnet.planning.models import EncoderSize
+from slm_espnet.planning.workload import Workload
 
 TOKENS_PER_SECOND = 4.0  # of speech: what collapsing frames by tokens leaves
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What is encoded, trained on and decoded at once."""
-
-    seconds: float = 15.0  # length of an utterance
-    batch_seconds: float = 60.0  # of audio in a batch of stage 2
-    batch_size: int = 8  # utterances in a batch of the training
-    prompt_tokens: int = 40  # of instruction, context and template
-    target_tokens: int = 60  # of an answer
-    decoding_batch_size: int = 16  # utterances x beams decoded together
 
 
 def encoding_bytes(encoder: EncoderSize, workload: Workload) -> int:

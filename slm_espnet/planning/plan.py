@@ -16,13 +16,13 @@ from slm_espnet.adapter.build import build_adapter
 from slm_espnet.foundation import Foundation
 from slm_espnet.length_reduction.build import build_static_reduction
 from slm_espnet.planning.activations import (
-    Workload,
     adapted_positions,
     decoding_bytes,
     encoding_bytes,
     training_bytes,
 )
 from slm_espnet.planning.models import EncoderSize, encoder_on_paper, llm_bytes, llm_on_paper, parameter_count
+from slm_espnet.planning.workload import Workload
 
 GIB = 2**30
 OVERHEAD = 1 * GIB  # CUDA context, workspaces of its libraries, rounding of the allocator

@@ -7,10 +7,10 @@ of all its decodings, so that scoring one again replaces its numbers and leaves 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from slm_espnet.files import write_atomically
 from slm_espnet.scoring.evaluate import SetScores, training_mark
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER, PERCENT
 
@@ -22,13 +22,6 @@ ODD_DISTANCE = 5.0  # ... this many points worse, is marked as odd
 TRAINED = {"": "yes", " (self)": "self", " (unseen)": "**unseen**"}  # what tables say for a mark
 
 RESULTS, SPEAKERS, PAGE = "results.json", "results_by_speaker.json", "RESULTS.md"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that nobody ever sees half of it."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def write_results(exp_dir: Path, inference: str, scores: Sequence[SetScores], environment: Sequence[str]) -> None:

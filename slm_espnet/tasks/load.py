@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slm_espnet.errors import UserError
+from slm_espnet.files import read_yaml
 from slm_espnet.tasks.task import DEFAULT_VARIANT, Part, Task
 
 FILE_KEYS = ("include", "languages", "tasks")
@@ -34,7 +33,7 @@ def _read(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, dict], dic
     """Specifications and language names of a file and of what it includes; those of the file itself win."""
     if path.resolve() in including:
         raise UserError(f"{path}: the file includes itself")
-    values = _read_yaml(path)
+    values = _read_keys(path)
     specs: dict[str, dict] = {}
     languages: dict[str, str] = {}
     included = values.get("include", [])
@@ -58,13 +57,8 @@ def _without_what_is_replaced(included: dict, spec: dict) -> dict:
     return included
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the tasks file ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a valid UTF-8 YAML file: {' '.join(str(error).split())}") from error
+def _read_keys(path: Path) -> dict[str, Any]:
+    values = read_yaml(path, "the tasks file")
     if not isinstance(values, dict) or not {"tasks", "include"} & set(values) or set(values) - set(FILE_KEYS):
         raise UserError(f"{path}: must hold `tasks` with the tasks by name under it, `include`, or both")
     if not isinstance(values.get("tasks") or {}, dict):

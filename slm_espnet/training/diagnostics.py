@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
+from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.espnet_model import ESPnetSLMModel
 
 
@@ -45,6 +47,12 @@ def describe_loss(model: ESPnetSLMModel) -> str:
 def describe_identity(identity: Mapping[str, object]) -> str:
     """One line: the flat part of an identity or a fingerprint."""
     return ", ".join(f"{key} {value}" for key, value in identity.items() if isinstance(value, str | int | float))
+
+
+def describe_encodings(reader: EncodingReader) -> str:
+    """Kept frames per second of a set of encodings, from its index alone."""
+    kept, seconds = np.asarray(reader.kept).sum(), np.asarray(reader.seconds).sum()
+    return f"encodings: {len(reader)} recordings, {seconds / 3600:.2f} h, {kept / max(seconds, 1e-9):.1f} kept frames/s"
 
 
 class ListeningMonitor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +14,7 @@ from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from slm_espnet.data.datadir import iter_data_dir
 from slm_espnet.data.table import read_lines
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 from slm_espnet.training.data_path import split_path
 
 SEEN = "examples_seen.tsv"
@@ -113,6 +113,4 @@ def report_seen(counts: Mapping[Group, int], epoch: int, output_dir: Path) -> No
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
         kept = [line for line in lines if int(line.partition("\t")[0]) < epoch]
     added = ["\t".join([str(epoch), *group, str(count), f"{count / total:.4f}"]) + "\n" for group, count in ordered]
-    temporary = path.with_name(f"{SEEN}.tmp.{os.getpid()}")
-    temporary.write_text("".join([SEEN_HEADER, *kept, *added]), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, "".join([SEEN_HEADER, *kept, *added]))

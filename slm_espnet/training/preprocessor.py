@@ -11,12 +11,14 @@ from slm_espnet.data.datadir import Row
 from slm_espnet.llm.base import AbsTokenizer
 from slm_espnet.prompt import Prompt, PromptTemplate
 
+RECOGNITION_TASKS = ("asr", "asr_biasing")  # whose target is what is said
+
 
 def spoken_text(row: Row) -> str:
     """What is said in a row: its transcript, or the target where the task is to write down what is said; else ""."""
     if row.transcript:
         return row.transcript
-    return row.text if row.task == "asr" else ""
+    return row.text if row.task in RECOGNITION_TASKS else ""
 
 
 class SLMPreprocessor:

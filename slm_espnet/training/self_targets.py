@@ -25,10 +25,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slm_espnet.data.datadir import Row
 from slm_espnet.errors import UserError
+from slm_espnet.files import read_yaml
 from slm_espnet.tasks import DEFAULT_VARIANT, Task, load_tasks
 from slm_espnet.tasks.languages import by_language, language_name, primary
 from slm_espnet.training.preprocessor import spoken_text
@@ -98,12 +97,7 @@ def load_instructions(path: Path, tasks_config: Path | None) -> Instructions:
     Raises:
         UserError: unreadable file, unknown key, a value of the wrong kind, no instruction, or an unknown task.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the instructions ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a valid UTF-8 YAML file: {' '.join(str(error).split())}") from error
+    values = read_yaml(path, "the instructions")
     if not isinstance(values, dict) or not set(values) <= set(KEYS):
         unknown = ", ".join(map(str, values.keys() - set(KEYS))) if isinstance(values, dict) else "no keys at all"
         raise UserError(f"{path}: has {unknown}; the keys of instructions are {', '.join(KEYS)}")

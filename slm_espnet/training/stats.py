@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from slm_espnet.data.datadir import Row
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 from slm_espnet.training.preprocessor import SLMPreprocessor, spoken_text
 
 
@@ -61,13 +61,6 @@ class ShapeWriter:
     def close(self) -> None:
         """Write the file."""
         write_atomically(self.path, "".join(self.lines))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is either the old or the new one."""
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def reason_to_leave_out(frames: int, target: int, prompt: int, row: Row, limits: Limits) -> str | None:

@@ -37,7 +37,7 @@ def test_names_on_the_hub_stay_as_they_are(tmp_path):
         ("speech_encoder: x\nllm: y\nlm_conf: {}\n", "unknown key.*lm_conf; known.*llm_conf"),
         ("speech_encoder: x\nllm: y\nllm_conf: t5\n", "llm_conf must be a mapping"),
         ("- a\n", "expected keys"),
-        ("a: [\n", "not readable as YAML"),
+        ("a: [\n", "not a valid UTF-8 YAML file"),
         (None, "No such file"),
     ],
 )

@@ -15,7 +15,6 @@ export GIGASPEECH=${GIGASPEECH:-}
 export LIBRISPEECH=${LIBRISPEECH:-}
 export LIBRISPEECH_BIASING=${LIBRISPEECH_BIASING:-}  # is21_deep_bias, optional
 export MLS=${MLS:-}
-export MUST_C=${MUST_C:-}
 export OWN_DATA=${OWN_DATA:-}          # folder of recordings with a table
 export SGD=${SGD:-}                    # dstc8-schema-guided-dialogue: folder with train, dev, test
 export SQUAD=${SQUAD:-}                # folder with train-v1.1.json, dev-v1.1.json

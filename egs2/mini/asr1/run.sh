@@ -10,8 +10,8 @@ cd "$(dirname "$0")"
 stage=1                 # first stage: 1 data, 2 training, 3 export and evaluation
 stop_stage=3            # last stage
 nj=2                    # processes that synthesize speech
-english=36000           # synthetic English training utterances
-spanish=8000            # synthetic Spanish training utterances
+english=60000           # synthetic English training utterances
+spanish=14000           # synthetic Spanish training utterances
 an4=                    # folder of AN4 (optional)
 kathleen=               # folder of the Kathleen voice (optional)
 lj=                     # folder of LJ Speech utterances (optional)
@@ -19,8 +19,7 @@ datadir=data            # Kaldi data directories
 dumpdir=dump            # recordings
 expdir=exp/encoder      # checkpoints and logs
 ngpu=0                  # GPUs of the training
-asr_config=conf/train.yaml              # first cycle
-second_config=conf/train_second.yaml    # second cycle, from the average of the first
+asr_config=conf/train.yaml  # training
 asr_args=               # more options for the training, for example "--max_epoch 2"
 inference_model=valid.loss.ave.pth      # which weights of expdir become the foundation
 foundation=../foundations/encoder       # where the export goes
@@ -34,7 +33,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help) usage; exit 0 ;;
         --stage | --stop_stage | --nj | --english | --spanish | --an4 | --kathleen | --lj | --datadir | --dumpdir \
-            | --expdir | --ngpu | --second_config | --asr_config | --asr_args | --inference_model | --foundation)
+            | --expdir | --ngpu | --asr_config | --asr_args | --inference_model | --foundation)
             [ $# -ge 2 ] || { echo "error: $1 needs a value" >&2; exit 2; }
             declare "${1#--}=$2"
             shift 2
@@ -56,26 +55,19 @@ if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then
 fi
 
 if [ "${stage}" -le 2 ] && [ "${stop_stage}" -ge 2 ]; then
-    echo "Stage 2: training, logs ${expdir}/first/train.log, ${expdir}/train.log"
-    # cycle CONFIG OUTPUT_DIR OPTIONS: one rise and fall of the learning rate.
-    cycle() {
-        local config=$1 output=$2
-        shift 2
-        mkdir -p "${output}"
-        # shellcheck disable=SC2086  # asr_args is several words
-        python3 -m slm_espnet.bin.asr_train \
-            --config "${config}" --output_dir "${output}" --resume true --ngpu "${ngpu}" \
-            --use_preprocessor true --token_list "${datadir}/tokens.txt" \
-            --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
-            --train_data_path_and_name_and_type "${datadir}/train/text,text,text" \
-            --train_shape_file "${datadir}/train/utt2num_samples" \
-            --valid_data_path_and_name_and_type "${datadir}/dev/wav.scp,speech,sound" \
-            --valid_data_path_and_name_and_type "${datadir}/dev/text,text,text" \
-            --valid_shape_file "${datadir}/dev/utt2num_samples" \
-            "$@" ${asr_args} >>"${output}/train.log" 2>&1
-    }
-    cycle "${asr_config}" "${expdir}/first"
-    cycle "${second_config}" "${expdir}" --init_param "${expdir}/first/valid.loss.ave.pth"
+    echo "Stage 2: training, log ${expdir}/train.log"
+    mkdir -p "${expdir}"
+    # shellcheck disable=SC2086  # asr_args is several words
+    python3 -m slm_espnet.bin.asr_train \
+        --config "${asr_config}" --output_dir "${expdir}" --resume true --ngpu "${ngpu}" \
+        --use_preprocessor true --token_list "${datadir}/tokens.txt" \
+        --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
+        --train_data_path_and_name_and_type "${datadir}/train/text,text,text" \
+        --train_shape_file "${datadir}/train/utt2num_samples" \
+        --valid_data_path_and_name_and_type "${datadir}/dev/wav.scp,speech,sound" \
+        --valid_data_path_and_name_and_type "${datadir}/dev/text,text,text" \
+        --valid_shape_file "${datadir}/dev/utt2num_samples" \
+        ${asr_args} >>"${expdir}/train.log" 2>&1
 fi
 
 if [ "${stage}" -le 3 ] && [ "${stop_stage}" -ge 3 ]; then

@@ -130,6 +130,25 @@ def test_a_subset_looks_at_no_more_audio_than_it_needs(writer_of, tmp_path, audi
     assert len(rows) == 4 and sorted({r.audio.path for r in rows}) == sorted(looked) and len(looked) == 2
 
 
+def test_a_subset_has_the_same_rows_wherever_the_corpus_is(writer_of, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a", target_is_directory=True)
+
+    def subset(corpus, *options):
+        writer = writer_of("--corpus", corpus, "--subset", "10", "--audio_check", "none", *options)
+        for number in range(40):
+            writer.add("train", row(f"u{number:02d}", f"{corpus.resolve()}/{number}.wav", "x", number, number + 1), "f:1")
+            command = f"cut --channel 1 {corpus.absolute()}/{number}.sph |"  # one channel of it
+            writer.add("train", row(f"c{number:02d}", command), "f:1")
+        writer.finish()
+        return [r.utt_id for r in read_data_dir(tmp_path / "data/train")]
+
+    for folder in ("a", "elsewhere/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    chosen = subset(tmp_path / "a")
+    assert len(chosen) == 10 and chosen == subset(tmp_path / "elsewhere/b") == subset(tmp_path / "link")
+    assert chosen != subset(tmp_path / "a", "--seed", "2")
+
+
 def test_length_of_a_pipe_is_taken_on_trust(writer_of, tmp_path):
     writer = writer_of("--max_failed", "0.5")
     writer.recording_seconds("make sound |", 3.0)

@@ -1,11 +1,10 @@
-"""Options and language codes of multilingual corpora."""
+"""Language codes of multilingual corpora."""
 
 from __future__ import annotations
 
 import pytest
 
-from slm_espnet.data.multilingual import chosen, iso_code
-from slm_espnet.errors import UserError
+from slm_espnet.data.multilingual import iso_code
 from slm_espnet.tasks.languages import language_name
 
 
@@ -17,12 +16,3 @@ from slm_espnet.tasks.languages import language_name
 def test_codes_of_publishers(code, expected):
     assert iso_code(code) == expected
     assert language_name(expected)
-
-
-def test_chosen_entries():
-    assert chosen("b, a b", "abc", "--x") == ["b", "a"]
-    assert chosen("all", "abc", "--x") == ["a", "b", "c"]
-    with pytest.raises(UserError, match="--x: d e is not among a b c"):
-        chosen("a,d,e", "abc", "--x")
-    with pytest.raises(UserError, match="--x: nothing"):
-        chosen(" ", "abc", "--x")

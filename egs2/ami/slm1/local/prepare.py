@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.lhotse_bridge import lhotse_recipe
+from slm_espnet.data.split import SPLITS
+from slm_espnet.data.utterance import Utterance, add_recognition
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import chosen
 
-PARTS = ("train", "dev", "test")
 MICS = {"ihm": "{meeting}.Headset-{channel}.wav", "sdm": "{meeting}.Array1-01.wav"}
 ANNOTATIONS = "ami_public_manual_1.6.2"
 Annotations = Mapping[tuple[str, str, int], list[Any]]  # (meeting, speaker, channel) → lhotse's segment annotations
@@ -79,17 +81,13 @@ def add_segments(writer: CorpusWriter, mic: str, parts: Mapping[str, list[str]],
             elif name not in files:
                 writer.leave_out(set_name, utt_id, "missing audio", where, f"there is no {name}")
             else:
-                text = segment.text.lower()
-                prompt = writer.prompt("asr", utt_id, training=set_name.startswith("train"), language="en")
                 source = AudioSource(str(files[name].absolute()), segment.start_time, segment.end_time)
-                writer.add(set_name, Row(utt_id, source, text, prompt, "asr", "en", speaker, transcript=text), where)
+                add_recognition(writer, Utterance(set_name, utt_id, source, segment.text.lower(), "en", speaker, where))
 
 
 def prepare(options: argparse.Namespace) -> None:
     """Write the sets of each microphone."""
-    unknown = set(options.mics.split(",")) - set(MICS)
-    if unknown:
-        raise UserError(f"unknown microphone {', '.join(unknown)}; known: {', '.join(MICS)}")
+    mics = chosen(options.mics, MICS, "--mics")
     root = corpus_folder(options.corpus, "AMI")
     folder = options.annotations or root / ANNOTATIONS
     for part in ("corpusResources/meetings.xml", "segments", "words"):
@@ -99,9 +97,9 @@ def prepare(options: argparse.Namespace) -> None:
     annotations, problems = read_annotations(folder, options.max_words)
     annotated = {meeting for meeting, _, _ in annotations}
     writer = CorpusWriter(options)
-    for mic in options.mics.split(","):
+    for mic in mics:
         add_segments(writer, mic, parts, annotations)
-        for part in PARTS:
+        for part in SPLITS:
             for meeting in sorted(set(parts[part]) - annotated):
                 writer.leave_out(f"{part}_{mic}", meeting, "meeting without annotation", str(folder), unwanted=True)
         owner: dict[str, str] = defaultdict(lambda: "train", {m: part for part, names in parts.items() for m in names})

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from slm_espnet.data.channel import sphere_source
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.lhotse_bridge import lhotse_recipe
+from slm_espnet.data.utterance import Utterance, add_recognition
 from slm_espnet.errors import UserError, run_main
 
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ def add_episode(writer: CorpusWriter, set_name: str, path: Path, audio: Path | N
             writer.leave_out(set_name, utt_id, "no words", where, segment.text, unwanted=True)
             continue
         speaker = f"{name}-{re.sub(r'[^A-Za-z0-9]+', '_', segment.speaker)}"
-        prompt = writer.prompt("asr", utt_id, training=set_name == "train", language="en")
-        audio_source = AudioSource(source, segment.start, stop)
-        writer.add(set_name, Row(utt_id, audio_source, words, prompt, "asr", "en", speaker, transcript=words), where)
+        span = AudioSource(source, segment.start, stop)
+        add_recognition(writer, Utterance(set_name, utt_id, span, words, "en", speaker, where))
 
 
 def prepare(options: argparse.Namespace) -> None:

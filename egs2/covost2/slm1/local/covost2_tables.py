@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slm_espnet.data.delimited import Record, read_delimited, unquote
+from slm_espnet.data.split import SPLITS
 from slm_espnet.data.table import Problem
 from slm_espnet.errors import UserError
+from slm_espnet.options import split_names
 
 # arXiv 2007.10310, table 1, in the codes of Common Voice.
 INTO_ENGLISH = "fr de es ca it ru zh-CN pt fa et mn nl tr ar sv-SE lv sl ta ja id cy".split()
@@ -27,7 +29,6 @@ DIRECTIONS = {
     **{f"en_{language}": ("en", language) for language in FROM_ENGLISH},
 }
 GROUPS = {"all": DIRECTIONS, "x_en": [f"{x}_en" for x in INTO_ENGLISH], "en_x": [f"en_{x}" for x in FROM_ENGLISH]}
-SPLITS = ("train", "dev", "test")
 # Marks in the table's column `split`: version 2 trains on what version 1 had set aside, too, and on that alone.
 SPLIT_OF = {"train": "train", "train_covost": "train", "dev": "dev", "test": "test"}
 UNUSED = ("dev_covost", "test_covost")
@@ -53,7 +54,7 @@ def parse_directions(value: str) -> list[str]:
     """
     short = {"_".join(code.partition("-")[0] for code in pair): name for name, pair in DIRECTIONS.items()}
     directions: dict[str, None] = {}
-    for entry in value.replace(",", " ").split():
+    for entry in split_names(value):
         if entry in GROUPS:
             directions.update(dict.fromkeys(GROUPS[entry]))
         elif entry in DIRECTIONS or entry in short:

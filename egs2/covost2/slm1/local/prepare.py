@@ -12,21 +12,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from covost2_tables import DIRECTIONS, SPLITS, UNUSED, Pair, Sentences, parse_directions, read_direction
+from covost2_tables import DIRECTIONS, UNUSED, Pair, Sentences, parse_directions, read_direction
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.multilingual import (
-    Utterance,
-    add_recognition,
     add_split_option,
-    add_translation,
-    chosen,
     first_that_exists,
     iso_code,
 )
+from slm_espnet.data.split import SPLITS
 from slm_espnet.data.table import Problem
+from slm_espnet.data.utterance import Utterance, add_recognition, add_translation
 from slm_espnet.errors import run_main
+from slm_espnet.options import chosen
 
 TASKS = ("asr", "ast", "asr_then_ast")
 REMOVED = re.compile(r"\bREMOVE\b")  # what translators wrote in place of sentences that make no sense
@@ -61,13 +60,13 @@ class CoVoST2:
         reason = None
         if not translation.strip():
             reason = "no translation"
-        elif utterance.split != "test" and REMOVED.search(translation):
+        elif utterance.set_name != "test" and REMOVED.search(translation):
             reason = "marked REMOVE"
         if reason is None:
             add_translation(self.writer, utterance, translation, target, task)
         else:
             utt_id, where = f"{utterance.utt_id}-{task}-{target}", utterance.where
-            self.writer.leave_out(utterance.split, utt_id, reason, where, utterance.words, unwanted=True)
+            self.writer.leave_out(utterance.set_name, utt_id, reason, where, utterance.words, unwanted=True)
 
     def _pairs(self, direction: str, sentences: Sentences, splits: list[str]) -> Iterator[Pair]:
         """Good rows of a direction's splits; others are left out."""

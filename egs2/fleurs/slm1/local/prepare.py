@@ -5,9 +5,9 @@
     <language>/{train,dev,test}.tsv                              id, file, text as written, normalized text, …
     <language>/{train,dev,test}/*.wav, or <language>/audio/{train,dev,test}/*.wav
 
-Sentences are the same in all languages and have the same id there, which
-joins a recording and its translation; not every sentence was recorded in every language. What lhotse's
-download_fleurs writes (metadata/<language>/*.tsv) is read, too.
+Sentences are the same in all languages and have the same id there, which joins a recording and its translation; not
+every sentence was recorded in every language. What lhotse's download_fleurs writes (metadata/<language>/*.tsv) is read,
+too.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.delimited import Record, read_delimited
 from slm_espnet.data.multilingual import (
-    SPLITS,
-    Utterance,
     add_language_option,
-    add_recognition,
     add_split_option,
-    add_translation,
-    chosen,
     first_that_exists,
     good_records,
     iso_code,
 )
+from slm_espnet.data.split import SPLITS
+from slm_espnet.data.utterance import Utterance, add_recognition, add_translation
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import chosen, split_names
 
 COLUMNS = ("id", "file", "written", "normalized", "characters", "samples", "gender")
 TASKS = ("ast", "asr_then_ast")
@@ -93,7 +91,7 @@ class Fleurs:
 def pairs(value: str, spoken: list[str], there: list[str]) -> list[tuple[str, str]]:
     """Directions such as `de_de:en_us`, `all:en_us` and `en_us:all`; all are those spoken, and all there as targets."""
     directions = []
-    for entry in value.replace(",", " ").split():
+    for entry in split_names(value):
         source, parted, target = entry.partition(":")
         if not parted:
             raise UserError(f"--directions: {entry!r} is not source:target, such as de_de:en_us")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import Row
 from slm_espnet.data.lhotse_bridge import audio_source, lhotse_recipe
+from slm_espnet.data.utterance import Utterance, add_recognition
 from slm_espnet.errors import UserError, run_main
 
 CATALOGUE = "GigaSpeech.json"
@@ -87,9 +87,8 @@ def add_audio(writer: CorpusWriter, audio: dict[str, Any], set_name: str, subset
             continue
         text = " ".join(TAG.sub(" ", segment.text).lower().split())
         speaker = recording.id if segment.speaker in ("N/A", "", None) else segment.speaker
-        prompt = writer.prompt("asr", segment.id, training=set_name.startswith("train"), language="en")
         source = audio_source(recording, segment)
-        writer.add(set_name, Row(segment.id, source, text, prompt, "asr", "en", speaker, transcript=text), where)
+        add_recognition(writer, Utterance(set_name, segment.id, source, text, "en", speaker, where))
 
 
 def prepare(options: argparse.Namespace) -> None:

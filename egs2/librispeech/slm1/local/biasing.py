@@ -14,6 +14,7 @@ from pathlib import Path
 
 from slm_espnet.bin.biasing_lists import main as biasing_lists
 from slm_espnet.errors import UserError
+from slm_espnet.files import write_atomically
 
 TASK = "asr_biasing"
 
@@ -27,7 +28,7 @@ def word_files(published: Path | None, texts: Iterable[str], common: int, folder
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "common_words.txt", folder / "rare_words.txt"
     for path, words in zip(paths, (ranked[:common], sorted(ranked[common:])), strict=True):
-        path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+        write_atomically(path, "".join(f"{word}\n" for word in words))
     if len(ranked) <= common:
         raise UserError(f"the training text has {len(ranked)} different words, {common} are common: --common_words")
     return paths

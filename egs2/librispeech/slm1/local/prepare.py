@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from biasing import add_sets, word_files  # noqa: E402
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser  # noqa: E402
-from slm_espnet.data.datadir import Row  # noqa: E402
 from slm_espnet.data.lhotse_bridge import audio_source, faithful  # noqa: E402
+from slm_espnet.data.utterance import Utterance, add_recognition  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.options import split_names  # noqa: E402
 
 
-def add_part(writer: CorpusWriter, set_name: str, folder: Path, training: bool) -> None:
+def add_part(writer: CorpusWriter, set_name: str, folder: Path) -> None:
     """Add the utterances of a part such as train-clean-100."""
     tables = sorted(folder.rglob("*.trans.txt"))
     if not tables:
@@ -40,26 +41,21 @@ def add_part(writer: CorpusWriter, set_name: str, folder: Path, training: bool) 
                     writer.leave_out(set_name, utt_id, "missing audio", where, f"there is no {utt_id}.flac beside it")
                     continue
                 recording, supervision = found
-                text = supervision.text.lower()
-                prompt = writer.prompt("asr", utt_id, training=training, language="en")
-                row = Row(
-                    utt_id, audio_source(recording), text, prompt, "asr", "en", supervision.speaker, transcript=text
-                )
-                writer.add(set_name, row, where)
+                text, audio, speaker = supervision.text.lower(), audio_source(recording), supervision.speaker
+                add_recognition(writer, Utterance(set_name, utt_id, audio, text, "en", speaker, where))
 
 
 def prepare(options: argparse.Namespace) -> None:
     """Write all sets."""
-    tests = [part for part in options.test_parts.split(",") if part]
-    parts = {"train": options.train_parts.split(","), "dev": options.dev_parts.split(",")}
-    parts |= {part.replace("-", "_"): [part] for part in tests}
+    parts = {"train": split_names(options.train_parts), "dev": split_names(options.dev_parts)}
+    parts |= {part.replace("-", "_"): [part] for part in split_names(options.test_parts)}
     root = corpus_folder(options.corpus, "LIBRISPEECH", *(part for names in parts.values() for part in names))
     writer = CorpusWriter(options)
     for set_name, names in parts.items():
         for name in names:
-            add_part(writer, set_name, root / name, training=set_name == "train")
+            add_part(writer, set_name, root / name)
     writer.finish()
-    sizes = [int(size) for size in options.biasing_sizes.split(",") if size]
+    sizes = [int(size) for size in split_names(options.biasing_sizes)]
     if not sizes:
         return
     published = corpus_folder(options.biasing, "LIBRISPEECH_BIASING") if options.biasing != Path("") else None

@@ -29,9 +29,9 @@ SET_NAMES = {
 _EPOCH_LINE = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ .*?: (\d+)(?:/\d+)?epoch (started|results)"
 CORPORA = {
     "train_synthetic": "espeak-ng speech of the mini corpus (made by this recipe)",
-    "train_an4": "CMU AN4, two thirds of the train speakers, eight variants each (free for any purpose)",
-    "train_kathleen": "Kathleen, three variants each (CC0)",
-    "train_lj": "LJ Speech, three variants each (public domain)",
+    "train_an4": "CMU AN4, two thirds of the train speakers, varied (free for any purpose)",
+    "train_kathleen": "Kathleen, varied (CC0)",
+    "train_lj": "LJ Speech, varied (public domain)",
 }
 CARD = """# Speech encoder of the mini corpus
 
@@ -43,8 +43,8 @@ language model. It knows synthetic voices and a little real speech; it is a test
 | Model | ESPnet ASR, `encoder: conv`, {parameters:.2f} M parameters, float16 weights, float32 compute |
 | Output | one frame per 30 ms; CTC over {tokens} characters and symbols, blank 0 |
 | Command | `egs2/mini/asr1/run.sh --stage 1 --stop_stage 3` with the corpora below, seed {seed} |
-| Training | two cycles; the second: {steps} steps of about {batch_seconds:.0f} s, {minutes:.0f} minutes |
-| Hardware | one thread, {cpu} |
+| Training | {steps} steps of about {batch_seconds:.0f} s, {minutes:.0f} minutes |
+| Hardware | {cpu}, shared with other work |
 | Read it with | `slm_espnet.asr.task.ASRTask.build_model` on config.yaml, then a strict load of model.safetensors |
 
 ## Training speech
@@ -53,7 +53,8 @@ language model. It knows synthetic voices and a little real speech; it is a test
 |---|---|---|
 {corpora}
 
-Sentences that `mini_corpus.split` holds out, and the names in `RARE_NAMES`, are in none of it.
+Varied: copies at other speeds and levels, half of them with noise. Four of five synthetic voices are drawn at random
+(`mini_corpus.voices`). Sentences that `mini_corpus.split` holds out, and the names in `RARE_NAMES`, are in none of it.
 
 ## Word error rates
 

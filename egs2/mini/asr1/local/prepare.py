@@ -15,7 +15,8 @@ from mini_corpus.audio_data import random_rows, synthesize_rows  # noqa: E402
 from mini_corpus.grammar import RARE_NAMES  # noqa: E402
 from sentences import dictation_sentences, evaluation_sentences, training_sentences  # noqa: E402
 
-SNR_RANGE = (0.0, 30.0)
+SNR_RANGE = (-2.0, 25.0)
+CLEAN_SHARE = 0.35
 TEST_SNRS = (20, 10, 5, 0)
 LETTERS = "'abcdefghijklmnopqrstuvwxyzáéíóúüñ"
 RARE = frozenset(RARE_NAMES)
@@ -28,7 +29,7 @@ def prepare_train(options: argparse.Namespace) -> None:
     for language, count in (("en", options.english), ("es", options.spanish)):
         sentences = training_sentences(language, count, options.seed)
         rows += random_rows(
-            sentences, language, "train", options.seed, f"{language}t", snr_range=SNR_RANGE, clean_share=0.5
+            sentences, language, "train", options.seed, f"{language}t", snr_range=SNR_RANGE, clean_share=CLEAN_SHARE
         )
     parts = [synthesize_rows(rows, options.data_dir / "train_synthetic", options.audio_dir / "train", options.nj)]
     parts += prepare_real(options)
@@ -41,7 +42,7 @@ def prepare_real(options: argparse.Namespace) -> list[Path]:
 
     parts = []
     speakers = frozenset((Path(__file__).parent / "an4_encoder_speakers.txt").read_text().split())
-    for corpus, folder, copies in (("an4", options.an4, 8), ("kathleen", options.kathleen, 3), ("lj", options.lj, 3)):
+    for corpus, folder, copies in (("an4", options.an4, 16), ("kathleen", options.kathleen, 6), ("lj", options.lj, 4)):
         if folder is None:
             continue
         recordings = read_corpus(folder, corpus, "train", speakers if corpus == "an4" else None)
@@ -65,7 +66,7 @@ def prepare_evaluation(options: argparse.Namespace) -> None:
         rows = random_rows(sentences, language, split, options.seed, prefix, **noise)
         return synthesize_rows(rows, options.data_dir / name, options.audio_dir / name, options.nj)
 
-    mixed = dict(snr_range=SNR_RANGE, clean_share=0.5)
+    mixed = dict(snr_range=SNR_RANGE, clean_share=CLEAN_SHARE)
     parts = [
         speak("dev_en", "dev", evaluation_sentences("en", 120, "dev"), **mixed),
         speak("dev_es", "dev", evaluation_sentences("es", 40, "dev"), "es", **mixed),
@@ -100,9 +101,9 @@ def write_tokens(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="where the data directories go")
-    parser.add_argument("--audio_dir", type=Path, required=True, help="where the recordings go (about 5 GB)")
-    parser.add_argument("--english", type=int, default=36000, help="synthetic English training utterances")
-    parser.add_argument("--spanish", type=int, default=8000, help="synthetic Spanish training utterances")
+    parser.add_argument("--audio_dir", type=Path, required=True, help="where the recordings go (about 8 GB)")
+    parser.add_argument("--english", type=int, default=60000, help="synthetic English training utterances")
+    parser.add_argument("--spanish", type=int, default=14000, help="synthetic Spanish training utterances")
     parser.add_argument("--an4", type=Path, help="folder of AN4; two thirds of its train speakers are used")
     parser.add_argument("--kathleen", type=Path, help="folder of the Kathleen voice")
     parser.add_argument("--lj", type=Path, help="folder of LJ Speech utterances")

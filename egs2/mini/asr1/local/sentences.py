@@ -12,7 +12,7 @@ from mini_corpus.grammar import COMMON_NAMES, RARE_NAMES, generate, generate_dic
 from mini_corpus.split import is_held_out, is_held_out_name
 
 INVENTED_SHARE = 0.3  # of grammar sentences that have invented personal names
-DICTATION_SHARE = 0.12  # of English training sentences
+DICTATION_SHARE = 0.15  # of English training sentences
 
 
 def training_sentences(language: str, count: int, seed: int) -> list[str]:

@@ -11,8 +11,8 @@ set -euo pipefail
 datadir=data
 dumpdir=dump
 nj=2
-train=4000
-train_spanish=600
+train=7000
+train_spanish=2000
 dev=150
 test=250
 names=200

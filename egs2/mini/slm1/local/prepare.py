@@ -20,10 +20,10 @@ from mini_corpus.audio_data import random_rows, synthesize_rows  # noqa: E402
 from mini_corpus.tasks import load_tasks  # noqa: E402
 from rows import Recording, make_rows  # noqa: E402
 
-from slm_espnet.data.datadir import Row  # noqa: E402
+from slm_espnet.data.datadir import SAME_AUDIO, Row  # noqa: E402
 from slm_espnet.data.writer import write_data_dir  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
-from slm_espnet.scoring.report import write_atomically  # noqa: E402
+from slm_espnet.files import write_atomically  # noqa: E402
 
 
 def speak(spoken: sets.SpokenSet, audio_dir: Path, seed: int, nj: int) -> list[Recording]:
@@ -59,7 +59,7 @@ def prepare(options: argparse.Namespace) -> None:
     for name, found in rows.items():
         count = write_data_dir(options.data_dir / name, found)
         if name in shared:
-            write_atomically(options.data_dir / name / "same_audio_as", f"{shared[name]}\n")
+            write_atomically(options.data_dir / name / SAME_AUDIO, f"{shared[name]}\n")
         print(f"{options.data_dir / name}: {len({row.audio for row in found})} recordings, {count} rows", flush=True)
 
 

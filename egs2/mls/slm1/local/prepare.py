@@ -17,16 +17,15 @@ from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.delimited import read_delimited
 from slm_espnet.data.multilingual import (
-    SPLITS,
-    Utterance,
     add_language_option,
-    add_recognition,
     add_split_option,
-    chosen,
     first_that_exists,
     good_records,
 )
+from slm_espnet.data.split import SPLITS
+from slm_espnet.data.utterance import Utterance, add_recognition
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.options import chosen
 
 LANGUAGES = {
     "de": "german",

@@ -32,11 +32,10 @@ from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.data.delimited import Record, read_delimited
 from slm_espnet.data.json_files import JsonRecord, read_json_lines
-from slm_espnet.data.split import SETS, add_split_options, split_groups
+from slm_espnet.data.split import SPLITS, add_split_options, split_groups
 from slm_espnet.data.table import Problem
 from slm_espnet.errors import UserError, run_main
 from slm_espnet.scoring.normalizers import NORMALIZERS
-from slm_espnet.tasks import load_tasks
 from slm_espnet.tasks.languages import language_name
 
 NEEDED = ("audio", "text")
@@ -133,8 +132,8 @@ def _entry(where: str, values: Mapping[str, Any]) -> Entry | Problem:
     for name in NEEDED:
         if name not in texts:
             return Problem("row without audio" if name == "audio" else "empty text", where, f"{name} is empty")
-    if "set" in texts and texts["set"] not in SETS:
-        return Problem("unknown set", where, f"{texts['set']!r}, expected {', '.join(SETS)} or nothing")
+    if "set" in texts and texts["set"] not in SPLITS:
+        return Problem("unknown set", where, f"{texts['set']!r}, expected {', '.join(SPLITS)} or nothing")
     return Entry(where, texts, start, stop, lists)
 
 
@@ -145,7 +144,6 @@ class Preparation:
         self.options = options
         self.root = corpus_folder(options.corpus, "OWN_DATA")
         self.writer = CorpusWriter(options)
-        self.tasks = load_tasks(options.tasks_config)
         self.normalize = NORMALIZERS[options.normalize]
         self.seen: dict[str, int] = {}  # name of a recording → rows so far
 
@@ -171,7 +169,7 @@ class Preparation:
         test_share = 0.0 if "test" in named else self.options.test_share
         for column in ("speaker", "audio", "where"):  # the last: each row by itself
             groups = [entry.where if column == "where" else entry.get(column) for entry in free]
-            if all(groups) and len(set(groups)) >= len(SETS):
+            if all(groups) and len(set(groups)) >= len(SPLITS):
                 break
         sets = split_groups(groups, self.options.seed, dev_share, test_share)
         drawn = iter(groups)
@@ -179,9 +177,10 @@ class Preparation:
 
     def _add(self, set_name: str, entry: Entry) -> None:
         utt_id, task, language = self._id(entry), entry.get("task", "asr"), entry.get("language", self.options.language)
-        if task not in self.tasks:
-            message = f"{task!r} is not in {self.options.tasks_config}, which has {', '.join(self.tasks)}"
-            self.writer.leave_out(set_name, utt_id, "unknown task", entry.where, message)
+        try:
+            self.writer.task(task)
+        except UserError as error:
+            self.writer.leave_out(set_name, utt_id, "unknown task", entry.where, str(error))
             return
         try:
             prompt = entry.get("prompt") or self._prompt(set_name, utt_id, task, language, entry)

@@ -20,12 +20,13 @@ from dialogues import SCHEMA_FORMS, Dialogue, Service, read_dialogues, read_sche
 from slm_espnet.data.corpus import corpus_folder, corpus_parser  # noqa: E402
 from slm_espnet.data.datadir import Row  # noqa: E402
 from slm_espnet.data.speak import add_synthesis_options  # noqa: E402
+from slm_espnet.data.split import SPLITS  # noqa: E402
 from slm_espnet.data.spoken_corpus import NO_AUDIO, SpokenCorpusWriter  # noqa: E402
 from slm_espnet.data.table import Problem  # noqa: E402
-from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.errors import run_main  # noqa: E402
+from slm_espnet.options import chosen  # noqa: E402
 from slm_espnet.scoring.dialog_state import write_state  # noqa: E402
 
-SPLITS = ("train", "dev", "test")
 TASKS = ("dialog", "dialog_state")
 
 
@@ -34,9 +35,7 @@ class Preparation:
 
     def __init__(self, options) -> None:
         self.options = options
-        self.tasks = options.tasks.replace(",", " ").split()
-        if not self.tasks or set(self.tasks) - set(TASKS):
-            raise UserError(f"--tasks {options.tasks!r}: choose among {', '.join(TASKS)}")
+        self.tasks = chosen(options.tasks, TASKS, "--tasks")
         self.writer = SpokenCorpusWriter(options)
 
     def run(self) -> None:

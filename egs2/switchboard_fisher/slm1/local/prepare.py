@@ -23,13 +23,16 @@ from telephone_text import fisher_words, hub5_words, switchboard_words  # noqa: 
 
 from slm_espnet.data.channel import sphere_source  # noqa: E402
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser  # noqa: E402
-from slm_espnet.data.datadir import AudioSource, Row  # noqa: E402
+from slm_espnet.data.datadir import AudioSource  # noqa: E402
 from slm_espnet.data.lhotse_bridge import bad_times, lhotse_recipe, screened  # noqa: E402
+from slm_espnet.data.utterance import Utterance, add_recognition  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.options import chosen  # noqa: E402
 
 if TYPE_CHECKING:
     from lhotse import SupervisionSegment
 
+CORPORA = ("switchboard", "fisher", "eval2000")
 SILENCE = "[silence]"
 FISHER_HEAD = "#\n#\n\n"  # lhotse's parser skips three lines
 
@@ -59,9 +62,8 @@ class Conversations:
         if isinstance(path, UserError):
             writer.leave_out(set_name, utt_id, "unreadable audio", where, str(path))
             return
-        prompt = writer.prompt("asr", utt_id, training=set_name.startswith("train"), language="en")
         source = AudioSource(path, segment.start, segment.end)
-        writer.add(set_name, Row(utt_id, source, words, prompt, "asr", "en", speaker, transcript=words), where)
+        add_recognition(writer, Utterance(set_name, utt_id, source, words, "en", speaker, where))
 
     def _channel(self, recording: str, channel: int) -> str | UserError:
         """wav.scp's value of a speaker's channel, or what is wrong with the recording."""
@@ -178,12 +180,12 @@ def add_eval2000(writer: CorpusWriter, root: Path) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Write the sets of the corpora that are given."""
     writer = CorpusWriter(options)
-    chosen = options.corpora.split(",")
-    if "switchboard" in chosen:
+    corpora = chosen(options.corpora, CORPORA, "--corpora")
+    if "switchboard" in corpora:
         add_switchboard(writer, corpus_folder(options.corpus, "SWITCHBOARD"), options.dev_conversations)
-    if "fisher" in chosen:
+    if "fisher" in corpora:
         add_fisher(writer, corpus_folder(options.fisher, "FISHER"))
-    if "eval2000" in chosen:
+    if "eval2000" in corpora:
         add_eval2000(writer, corpus_folder(options.eval2000, "EVAL2000"))
     writer.finish()
 
@@ -193,7 +195,7 @@ def main() -> None:
     parser = corpus_parser(__doc__)
     parser.add_argument("--fisher", type=Path, default=Path(""), help="folder with LDC2004S13, LDC2004T19, …")
     parser.add_argument("--eval2000", type=Path, default=Path(""), help="folder with LDC2002S09 and LDC2002T43")
-    parser.add_argument("--corpora", default="switchboard,fisher,eval2000", help="which of the three to prepare")
+    parser.add_argument("--corpora", default=",".join(CORPORA), help="which of the three to prepare")
     parser.add_argument("--dev_conversations", type=int, default=20, help="conversations of Switchboard that are dev")
     prepare(parser.parse_args())
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource
 from slm_espnet.data.lhotse_bridge import Screened, bad_times, lhotse_recipe, screened
+from slm_espnet.data.split import SPLITS
+from slm_espnet.data.utterance import Utterance, add_recognition
 from slm_espnet.errors import UserError, run_main
 
-PARTS = ("train", "dev", "test")
 IGNORED = "ignore_time_segment_in_scoring"
 
 
@@ -42,19 +43,16 @@ def add_talk(writer: CorpusWriter, part: str, talk: Screened) -> None:
         if not segment.text:
             writer.leave_out(part, utt_id, "no words", where, unwanted=True)
             continue
-        prompt = writer.prompt("asr", utt_id, training=part == "train", language="en")
         source = AudioSource(str(audio), segment.start, segment.end)
-        speaker = segment.speaker
-        row = Row(utt_id, source, segment.text, prompt, "asr", "en", speaker, transcript=segment.text)
-        writer.add(part, row, where)
+        add_recognition(writer, Utterance(part, utt_id, source, segment.text, "en", segment.speaker, where))
 
 
 def main() -> None:
     """Run the command line."""
     options = corpus_parser(__doc__).parse_args()
-    root = corpus_folder(options.corpus, "TEDLIUM3", *(f"legacy/{part}/stm" for part in PARTS))
+    root = corpus_folder(options.corpus, "TEDLIUM3", *(f"legacy/{part}/stm" for part in SPLITS))
     writer = CorpusWriter(options)
-    for part in PARTS:
+    for part in SPLITS:
         paths = sorted(Path(root, "legacy", part, "stm").glob("*.stm"))
         if not paths:
             raise UserError(f"{root}/legacy/{part}/stm: there is no *.stm; is the corpus unpacked completely?")

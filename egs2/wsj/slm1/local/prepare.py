@@ -18,8 +18,10 @@ from wsj_corpus import DOT_LINE, INDEX_LINE, INDICES, disc_name, discs, find_ind
 
 from slm_espnet.data.channel import sphere_source  # noqa: E402
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser  # noqa: E402
-from slm_espnet.data.datadir import AudioSource, Row  # noqa: E402
+from slm_espnet.data.datadir import AudioSource  # noqa: E402
+from slm_espnet.data.utterance import Utterance, add_recognition  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.options import chosen  # noqa: E402
 
 EXCLUDED = "wsj0/si_tr_s/401/"  # on disc 11-2.1: a speaker who is on the test discs as well; Kaldi leaves it out too
 
@@ -67,9 +69,8 @@ def add_recording(writer: CorpusWriter, set_name: str, path: Path, where: str, t
         writer.leave_out(set_name, utt_id, "unreadable audio", where, str(error))
         return
     writer.recording_seconds(audio, seconds)
-    prompt = writer.prompt("asr", utt_id, training=set_name.startswith("train"), language="en")
-    row = Row(utt_id, AudioSource(audio), words, prompt, "asr", "en", path.parent.name.lower(), transcript=words)
-    writer.add(set_name, row, found[1])
+    speaker = path.parent.name.lower()
+    add_recognition(writer, Utterance(set_name, utt_id, AudioSource(audio), words, "en", speaker, found[1]))
 
 
 def add_set(writer: CorpusWriter, set_name: str, folders: dict[str, Path], transcripts: Transcripts) -> None:
@@ -98,19 +99,16 @@ def add_set(writer: CorpusWriter, set_name: str, folders: dict[str, Path], trans
 
 def prepare(options: argparse.Namespace) -> None:
     """Write the chosen sets."""
-    chosen = options.sets.split(",")
-    unknown = set(chosen) - set(INDICES)
-    if unknown:
-        raise UserError(f"unknown set {', '.join(sorted(unknown))}; known: {', '.join(INDICES)}")
+    set_names = chosen(options.sets, INDICES, "--sets")
     roots = [corpus_folder(options.corpus, "WSJ0")]
-    if any(name.startswith("wsj1") for set_name in chosen for name in INDICES[set_name]):
+    if any(name.startswith("wsj1") for set_name in set_names for name in INDICES[set_name]):
         roots.append(corpus_folder(options.wsj1, "WSJ1"))
     folders = discs(roots)
     if not folders:
         raise UserError(f"{roots[0]}: has no folders of discs such as 11-1.1; WSJ0= in db.sh is the folder that has")
     writer = CorpusWriter(options)
     transcripts = Transcripts(writer, folders)
-    for set_name in chosen:
+    for set_name in set_names:
         add_set(writer, set_name, folders, transcripts)
     writer.finish()
 

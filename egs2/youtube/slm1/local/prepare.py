@@ -23,9 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from captions import Captions, Piece, read_captions, spoken_pieces  # noqa: E402
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser  # noqa: E402
-from slm_espnet.data.datadir import AudioSource, Row  # noqa: E402
+from slm_espnet.data.datadir import AudioSource  # noqa: E402
 from slm_espnet.data.multilingual import iso_code  # noqa: E402
 from slm_espnet.data.split import add_split_options, split_groups  # noqa: E402
+from slm_espnet.data.utterance import Utterance, add_recognition  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
 from slm_espnet.tasks.languages import language_name  # noqa: E402
 
@@ -213,12 +214,10 @@ class Preparation:
         if why:
             self.writer.leave_out(set_name, utt_id, "recording not converted", where, why)
             return
-        language = recording.language
-        prompt = self.writer.prompt("asr", utt_id, training=set_name == "train", language=language)
         source = AudioSource(str(path), segment.start, segment.stop)
         speaker = re.sub(r"[^\w.-]+", "_", recording.name)
-        row = Row(utt_id, source, segment.text, prompt, "asr", language, speaker, transcript=segment.text)
-        self.writer.add(set_name, row, where)
+        utterance = Utterance(set_name, utt_id, source, segment.text, recording.language, speaker, where)
+        add_recognition(self.writer, utterance)
 
     def _readable(self, recording: Recording) -> tuple[Path, str]:
         """The recording in a format that is read directly, and why there is none."""
