@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATE = TOP / "egs2" / "TEMPLATE" / "slm1"
@@ -225,10 +227,16 @@ def test_setup_makes_a_recipe_and_keeps_what_is_there(tmp_path):
 def test_example_data_preparation(tmp_path):
     folder = tmp_path / "slm1"
     subprocess.run([TEMPLATE / "setup.sh", folder], check=True, capture_output=True)
-    (folder / "table.tsv").write_text("train\tb-1\t/x/b1.wav\ten\tb\tWORDS one\ntrain\ta-1\t/x/a1.wav\ten\ta\ttwo\n")
-    done = subprocess.run(["local/data.sh", "--table", "table.tsv"], cwd=folder, env=ENVIRONMENT, capture_output=True)
+    (folder / "downloads").mkdir()
+    for name in ("b1", "a1"):
+        soundfile.write(folder / f"downloads/{name}.wav", np.zeros(1600), 16000)
+    rows = ("set id audio language speaker text", "train b-1 b1.wav en b ONE", "train a-1 a1.wav en a two", "train c-1")
+    (folder / "downloads/table.tsv").write_text("".join("\t".join(row.split()) + "\n" for row in rows))
+    command = ["local/data.sh", "--datadir", "data", "--dumpdir", "dump", "--max_failed", "0.4"]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert (folder / "data/train/text").read_text() == "a-1 two\nb-1 words one\n"
+    assert (folder / "data/train/text").read_text() == "a-1 two\nb-1 one\n"
+    assert "wrong column count" in (folder / "data/train/left_out.tsv").read_text()
 
 
 def test_path_sh_says_what_is_missing(tmp_path):

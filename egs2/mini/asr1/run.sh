@@ -55,19 +55,28 @@ if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then
 fi
 
 if [ "${stage}" -le 2 ] && [ "${stop_stage}" -ge 2 ]; then
-    echo "Stage 2: training, log ${expdir}/train.log"
-    mkdir -p "${expdir}"
-    # shellcheck disable=SC2086  # asr_args is several words
-    python3 -m slm_espnet.bin.asr_train \
-        --config "${asr_config}" --output_dir "${expdir}" --resume true --ngpu "${ngpu}" \
-        --use_preprocessor true --token_list "${datadir}/tokens.txt" \
-        --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
-        --train_data_path_and_name_and_type "${datadir}/train/text,text,text" \
-        --train_shape_file "${datadir}/train/utt2num_samples" \
-        --valid_data_path_and_name_and_type "${datadir}/dev/wav.scp,speech,sound" \
-        --valid_data_path_and_name_and_type "${datadir}/dev/text,text,text" \
-        --valid_shape_file "${datadir}/dev/utt2num_samples" \
-        ${asr_args} >>"${expdir}/train.log" 2>&1
+    echo "Stage 2: training, logs ${expdir}/first/train.log, ${expdir}/train.log"
+    # cycle OUTPUT_DIR OPTIONS: one rise and fall of the learning rate.
+    cycle() {
+        local output=$1
+        shift
+        mkdir -p "${output}"
+        # shellcheck disable=SC2086  # asr_args is several words
+        python3 -m slm_espnet.bin.asr_train \
+            --config "${asr_config}" --output_dir "${output}" --resume true --ngpu "${ngpu}" \
+            --use_preprocessor true --token_list "${datadir}/tokens.txt" \
+            --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
+            --train_data_path_and_name_and_type "${datadir}/train/text,text,text" \
+            --train_shape_file "${datadir}/train/utt2num_samples" \
+            --valid_data_path_and_name_and_type "${datadir}/dev/wav.scp,speech,sound" \
+            --valid_data_path_and_name_and_type "${datadir}/dev/text,text,text" \
+            --valid_shape_file "${datadir}/dev/utt2num_samples" \
+            "$@" ${asr_args} >>"${output}/train.log" 2>&1
+    }
+    cycle "${expdir}/first"
+    # A second, lower cycle from the average of the first.
+    cycle "${expdir}" --init_param "${expdir}/first/valid.loss.ave.pth" --seed 2 --max_epoch 10 \
+        --optim_conf lr=0.001 --scheduler_conf max_lr=0.001 --scheduler_conf total_steps=5001
 fi
 
 if [ "${stage}" -le 3 ] && [ "${stop_stage}" -ge 3 ]; then

@@ -136,7 +136,8 @@ def test_a_subset_has_the_same_rows_wherever_the_corpus_is(writer_of, tmp_path):
     def subset(corpus, *options):
         writer = writer_of("--corpus", corpus, "--subset", "10", "--audio_check", "none", *options)
         for number in range(40):
-            writer.add("train", row(f"u{number:02d}", f"{corpus.resolve()}/{number}.wav", "x", number, number + 1), "f:1")
+            path = f"{corpus.resolve()}/{number}.wav"
+            writer.add("train", row(f"u{number:02d}", path, start=number, stop=number + 1), "f:1")
             command = f"cut --channel 1 {corpus.absolute()}/{number}.sph |"  # one channel of it
             writer.add("train", row(f"c{number:02d}", command), "f:1")
         writer.finish()

@@ -339,7 +339,7 @@ def test_configuration_file(corpus, decoded, tmp_path):
     [
         (["--job", "3", "--num_jobs", "2"], "--job must be from 1"),
         (["--beam_size", "0"], "beam_size must be at least 1"),
-        (["--model_dir", "nowhere"], "nowhere.*does not exist"),
+        (["--model_dir", "nowhere"], "nowhere.*cannot read the configuration"),
         (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--input", "ctc"], "needs --foundation"),
         (["--ngpu", "1"], "no GPU"),

@@ -76,7 +76,9 @@ def test_hypotheses_of_pieces_become_those_of_recordings(tmp_path, talks, encode
     rows = [row for row in read_data_dir(pieces) if row.task == "asr"]
     texts = {row.utt_id: encoder.recognize(read_audio(row.audio, RATE)) for row in rows}
     flags = {"score": -1.0, "truncated": False, "looped": False}
-    lines = [json.dumps({"utt_id": utt_id, "text": text, **flags}) for utt_id, text in texts.items()]
+    # as decoding writes them: a line separator that the LLM wrote is no end of a line
+    said = [{"utt_id": utt_id, "text": f"{text}\u2028", **flags} for utt_id, text in texts.items()]
+    lines = [json.dumps(values, ensure_ascii=False) for values in said]
     (output / "hypotheses.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = merge_decoded(pieces, output)
     assert summary == {"utterances": 2, "decoded": 2, "incomplete": 0}  # the other task was not asked for

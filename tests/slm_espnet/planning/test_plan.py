@@ -154,7 +154,7 @@ def test_more_work_needs_more_memory_and_fewer_bits_less(pair, capsys, tmp_path)
         (("--adapter_conf", "sise=3"), "adapter_conf has unknown key.*sise"),
         (("--adapter_conf", "size"), "takes key=value, not 'size'"),
         (("--llm_conf", "quantization=3bit"), "quantization must be 8bit or 4bit"),
-        (("--config", "nowhere.yaml"), "nowhere.yaml: No such file"),
+        (("--config", "nowhere.yaml"), "nowhere.yaml: cannot read the training.s configuration"),
     ],
 )
 def test_misuse_is_one_line(pair, options, message):
