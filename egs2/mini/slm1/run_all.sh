@@ -2,7 +2,7 @@
 # The tables of RESULTS.md: three configurations with several seeds, what each of our additions is worth alone and what
 # other losses do to seen and unseen tasks (first seed), then one page of means and deviations.
 #
-#   ./run_all.sh --seeds "1 2 3"
+#   ./run_all.sh --seeds "1 2 3" --jobs 2
 #
 # Data, encodings, the two bounds and what is complete already are not done again.
 set -euo pipefail
@@ -11,23 +11,37 @@ cd "$(dirname "$0")"
 seeds="1 2 3"          # one training of each configuration for each
 output=exp/RESULTS.md  # the page
 expdir=exp             # experiments
+jobs=1                 # adapters at a time, after the first
 run_opts=              # more options for run.sh, such as "--inference_nj 1"
 
 . utils/parse_options.sh
 . ./path.sh
 
-experiments=()
+experiments=() # one line of settings each, quoted for the shell
 
-# experiment NAME SEED TASKS CONFIG ARGUMENTS [OPTIONS]: one adapter; also decoded on unknown names without their lists.
+# experiment NAME SEED TASKS CONFIG ARGUMENTS [OPTIONS]: one adapter.
 experiment() {
-    local tag=$1_seed$2
-    local settings=(--train_tasks "$3" --slm_config "conf/$4.yaml" --slm_args "$5" --slm_tag "${tag}" --seed "$2")
+    local settings=(--train_tasks "$3" --slm_config "conf/$4.yaml" --slm_args "$5" --slm_tag "$1_seed$2" --seed "$2")
     # shellcheck disable=SC2206  # several options
     settings+=(--expdir "${expdir}" ${run_opts} "${@:6}")
-    ./run.sh "${settings[@]}"
-    ./run.sh "${settings[@]}" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
+    experiments+=("$(printf '%q ' "${settings[@]}")")
+    results+=("${expdir}/slm_$1_seed$2")
+}
+results=()
+
+# run SETTINGS OPTIONS: run.sh with a line of settings.
+run() {
+    local settings
+    eval "settings=($1)"
+    shift
+    ./run.sh "${settings[@]}" "$@"
+}
+
+# adapter SETTINGS: trained, decoded and scored; also on unknown names without the lists that hold them.
+adapter() {
+    run "$1"
+    run "$1" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
         --inference_tag no_lists --inference_args "--biasing none"
-    experiments+=("${expdir}/slm_${tag}")
 }
 
 first=${seeds%% *}
@@ -49,4 +63,13 @@ experiment self_target "${first}" asr train_self_target "" "${self_targets[@]}"
 experiment linear_kl "${first}" asr train_linear \
     "--model_conf ce_weight=0.0 --model_conf kl_weight=1.0 --model_conf kl_temperature=2.0"
 experiment linear_self_target "${first}" asr train_linear "--max_epoch 13" "${self_targets[@]}"
-python3 -m slm_espnet.bin.compare "${experiments[@]}" --inference_tag default --output "${output}"
+
+# What several adapters share is made by one at a time: data, encodings, statistics, then the bounds.
+for settings in "${experiments[@]}"; do run "${settings}" --stop_stage 3; done
+adapter "${experiments[0]}"
+for settings in "${experiments[@]:1}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "${jobs}" ]; do wait -n; done
+    adapter "${settings}" &
+done
+while [ -n "$(jobs -rp)" ]; do wait -n; done
+python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}"
