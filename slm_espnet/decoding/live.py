@@ -46,7 +46,7 @@ class LiveEncodings:
             if len(samples) < pipeline.encoder.min_samples:
                 self.reasons[key] = "too short for one frame"
             elif len(samples) > MAX_SECONDS * pipeline.sampling_rate:
-                self.reasons[key] = f"longer than {MAX_SECONDS:g} s"
+                self.reasons[key] = f"longer than {MAX_SECONDS:g} s; python -m slm_espnet.bin.segment cuts it"
             else:
                 waveforms[key] = samples
         return waveforms

@@ -97,6 +97,8 @@ def synthesize_rows(rows: Iterable[SpeechRow | tuple], data_dir: Path, audio_dir
     # safe here because this process holds no engine and no threads of its own.
     with multiprocessing.get_context("fork").Pool(nj, maxtasksperchild=1) as pool:
         lengths = [n for counts in pool.imap(_speak_chunk, tasks, chunksize=1) for n in counts]
+        pool.close()
+        pool.join()  # the last engines clear up behind them, where leaving the block would end them at once
     paths = [folder / f"{row.utt_id}.wav" for chunk, folder in tasks for row in chunk]
     write_data_dir(
         Path(data_dir),

@@ -7,7 +7,9 @@ utterances per process (see `mini_corpus.audio_data`).
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import espeakng_loader
@@ -28,8 +30,11 @@ class Synthesizer(Espeak):
     """One espeak-ng engine with the variants of `mini_corpus.voices`: use one instance in a process."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="espeak-")
-        super().__init__(_with_our_variants(Path(espeakng_loader.get_data_path()), Path(self._folder.name)))
+        folder = Path(tempfile.mkdtemp(prefix="espeak-"))
+        # A variant is read when it first speaks, so the folder stays to the end of the process. Workers of a pool end
+        # without Python's own clearing up; this kind they do.
+        Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
+        super().__init__(_with_our_variants(Path(espeakng_loader.get_data_path()), folder))
 
     def speak(self, text: str, voice: str, rate: int = DEFAULT_RATE, pitch: int = DEFAULT_PITCH) -> np.ndarray:
         """Plain lower-case words as samples; arguments and errors as in `Espeak.speak`, letters spelled in English."""
