@@ -43,7 +43,7 @@ language model. It knows synthetic voices and a little real speech; it is a test
 | Model | ESPnet ASR, `encoder: conv`, {parameters:.2f} M parameters, float16 weights, float32 compute |
 | Output | one frame per 30 ms; CTC over {tokens} characters and symbols, blank 0 |
 | Command | `egs2/mini/asr1/run.sh --stage 1 --stop_stage 3` with the corpora below, seed {seed} |
-| Training | {steps} steps of about {batch_seconds:.0f} s, {minutes:.0f} minutes |
+| Training | two cycles, together {steps} steps of about {batch_seconds:.0f} s, {minutes:.0f} minutes |
 | Hardware | {cpu}, shared with other work |
 | Read it with | `slm_espnet.asr.task.ASRTask.build_model` on config.yaml, then a strict load of model.safetensors |
 
@@ -87,7 +87,8 @@ def card(model_dir: Path, results: dict, expdir: Path, data_dir: Path) -> str:
     with safe_open(model_dir / "model.safetensors", "pt") as weights:
         shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 (no iterator)
     config = yaml.safe_load((expdir / "config.yaml").read_text(encoding="utf-8"))
-    epochs, seconds = training_time((expdir / "train.log").read_text(encoding="utf-8"))
+    times = [training_time((folder / "train.log").read_text(encoding="utf-8")) for folder in (expdir / "first", expdir)]
+    epochs, seconds = (sum(values) for values in zip(*times, strict=True))
     by_voice = [name for name in ("test_en", "test_en_snr10", "test_en_snr5", "test_es") if name in results]
     return CARD.format(
         parameters=sum(math.prod(shape) for shape in shapes) / 1e6,
