@@ -5,7 +5,7 @@ disjoint, so a score on test is a score on speakers never heard. An unknown *var
 in espeak-ng; `check_variants` in `mini_corpus.synth` exists because of that.
 
 The variants that come with espeak-ng are few. So most training voices are drawn: pitch, formants, breath, echo and so
-on at random, over about the range that all of espeak-ng's own variants span, those of the test among them.
+on at random, over about the range that all of espeak-ng's own variants span, the test's too.
 """
 
 from __future__ import annotations
