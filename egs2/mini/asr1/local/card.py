@@ -64,8 +64,8 @@ training speech, but some of what they say is ({an4_seen:.0f} % of the utterance
 is a part of the validation set that chose the epochs to average.
 
 The range of the drawn voices was widened after a look at the odd test voice, Alicia (its formants and its
-WER), and a second training cycle was added after the first had been scored on these sets: the scores of Alicia, and to a
-lesser degree all of them, are not those of a test that nobody had looked at.
+WER), and a second training cycle was added after the first had been scored on these sets: the scores of Alicia, and to
+a lesser degree all of them, are not those of a test that nobody had looked at.
 
 | set | utterances | WER % | sentences with an error % |
 |---|---|---|---|
