@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not inputs:
         raise UserError(f"--eval_tasks {args.eval_tasks}: no rows of them in {', '.join(test_sets)}")
     scores = [evaluate_set(one.name, one.rows, one.systems, run, one.ctc) for one in inputs]
-    command = args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])])
+    command = tidy(args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])]))
     environment = facts(command, seed)
     write_results(args.exp_dir, args.inference_tag, scores, environment)
     model_dir = args.model_dir or args.exp_dir
@@ -107,6 +107,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"written: {write_report(decoding, record, tasks, inputs, page_options(args))}")
     return 0
+
+
+def tidy(command: str) -> str:
+    """A command as one would type it: blanks inside of arguments once, quotes where they are needed."""
+    try:
+        return shlex.join(" ".join(word.split()) for word in shlex.split(command))
+    except ValueError:  # free text with a single quote in it
+        return command
 
 
 def report_losses(scores: SetScores) -> None:

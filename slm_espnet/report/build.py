@@ -16,6 +16,7 @@ from slm_espnet.report import charts, losses, tables
 from slm_espnet.report.curves import Curve, read_curve, read_seen
 from slm_espnet.report.examples import Example, Group, choose, examples, group_of
 from slm_espnet.report.lengths import by_length
+from slm_espnet.report.names import label_of
 from slm_espnet.report.options import PageOptions
 from slm_espnet.report.page import render
 from slm_espnet.report.sound import Sound, embed
@@ -140,6 +141,7 @@ def context(directory: Path, record: Record, material: Material, options: PageOp
     ]
     shown, sound = show_utterances(material, options)
     speakers = tables.speaker_tables(material.by_speaker)
+    names = tables.name_lines(material.all_results, _list_lengths(material.inputs))
     return {
         "experiment": directory.resolve().parent.name,
         "decoding": directory.resolve().name.removeprefix("decode_"),
@@ -155,7 +157,8 @@ def context(directory: Path, record: Record, material: Material, options: PageOp
         "lengths": _lengths(material),
         "speakers": speakers,
         "speaker_charts": _speaker_charts(speakers),
-        "names": tables.name_lines(material.all_results, _list_lengths(material.inputs)),
+        "names": names,
+        "name_charts": _name_charts([line for line in names if line.inference == material.results[0]["inference"]]),
         "shown": shown,
         "sound": sound,
         "options": options,
@@ -204,9 +207,25 @@ def _speaker_charts(found: Sequence[tables.SpeakerTable]) -> list[tuple[str, Any
             values = [row["slm"] for row in table.rows]
             groups.setdefault((task, table.metric), {})[tables.condition(table.rows[0])] = values
     return [
-        (f"{task}, {tables.label_of(metric)}", charts.speakers(f"speakers{number}", metric, values))
+        (f"{task}, {label_of(metric)}", charts.speakers(f"speakers{number}", metric, values))
         for number, ((task, metric), values) in enumerate(groups.items())
     ]
+
+
+def _name_charts(lines: Sequence[tables.NameLine]) -> list[tuple[str, Any]]:
+    """B-WER by length of the list, for each task and language with several lengths."""
+    groups: dict[str, list[tables.NameLine]] = {}
+    for line in lines:
+        if line.list_length is not None and line.values["b_wer"]["slm"] is not None:
+            groups.setdefault(f"{line.task} {line.language}".strip(), []).append(line)
+    found = []
+    for number, (title, group) in enumerate(groups.items()):
+        lengths = [line.list_length for line in group]
+        if len(set(lengths)) == len(lengths) > 1:
+            keys = {"slm": "slm", "cascade": "cascade", "ctc_greedy": "ctc"}
+            values = {system: [line.values["b_wer"][key] for line in group] for system, key in keys.items()}
+            found.append((title, charts.by_list_length(f"names{number}", lengths, values)))
+    return found
 
 
 def _list_lengths(inputs: Sequence[SetInput]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from slm_espnet.report.curves import Curve
 from slm_espnet.report.lengths import LengthBin
+from slm_espnet.report.names import label_of
 from slm_espnet.report.svg import (
     BOUND,
     CASCADE,
@@ -34,6 +35,7 @@ ROW = 24  # pixels of a line in a dot plot
 LETTER = 6.6  # pixels of a letter, about
 LABEL = 20  # letters of a name beside an axis
 MOST_DOTS = 400  # speakers of a set that are drawn
+WIDTHS = (3.2, 2.2, 1.2)  # of lines, the first below the others
 SERIES = (SLM, CASCADE, BOUND, CTC, FIFTH, SIXTH)
 MARKERS = ("o", "s", "D", "^", "v", "P")
 SYSTEM_COLOURS = {"slm": SLM, "cascade": CASCADE, "bound": BOUND, "ctc_greedy": CTC}
@@ -73,8 +75,14 @@ def between_bounds(name: str, metric: str, dots: Sequence[Dot], colours: Sequenc
                 )  # fmt: skip
         _name_rows(axes, [dot.label for dot in dots])
         axes.set_xlabel(_unit(metric))
-        axes.set_xlim(*_limits(metric, [v for d in dots for v in (d.cascade, d.bound, *(x for x, _ in d.values))]))
+        axes.set_xlim(*_limits(metric, [value for dot in dots for value in _reach(dot)]))
         return inline(figure, name, f"{metric} of {len(dots)} conditions between cascade and bound")
+
+
+def _reach(dot: Dot) -> list[float | None]:
+    """Everything that a line has to show, its errors included."""
+    ends = [value + side * (error or 0.0) for value, error in dot.values if value is not None for side in (-1, 1)]
+    return [dot.cascade, dot.bound, *ends]
 
 
 def _mark(axes: Axes, value: float, place: float, system: str) -> None:
@@ -97,9 +105,9 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _unit(metric: str) -> str:
-    unit = "%" if metric in PERCENT and metric != "chrf" else "score" if metric == "chrf" else "share"
     better = "lower is better ←" if metric in LOWER_IS_BETTER else "higher is better →"
-    return f"{metric.removeprefix('ctc_').upper().replace('_', ' ')} in {unit}, {better}"
+    name = label_of(metric).removesuffix(" ↓")
+    return f"{name if metric in PERCENT else f'{name}, share'}, {better}"
 
 
 def _limits(metric: str, values: Sequence[float | None]) -> tuple[float, float]:
@@ -108,11 +116,11 @@ def _limits(metric: str, values: Sequence[float | None]) -> tuple[float, float]:
     whole = 100.0 if metric in PERCENT else 1.0
     if metric in LOWER_IS_BETTER:
         top = max([*known, whole / 20])
-        return -0.03 * top, 1.08 * top
-    low, high = min([*known, whole]), max([*known, whole])
-    low = 0.0 if low < 0.15 * whole else low
-    room = max(high - low, 0.05 * whole)
-    return high - 1.1 * room if low > 0 else -0.03 * high, high + 0.05 * room
+        return -0.04 * top, 1.08 * top
+    low = max(min([*known, whole]), 0.0)
+    low = 0.0 if low < 0.2 * whole else low
+    room = max(whole - low, 0.05 * whole)
+    return whole - 1.06 * room, whole + 0.04 * room
 
 
 @dataclass(frozen=True)
@@ -128,17 +136,20 @@ class Line:
 
 def curves(name: str, ylabel: str, lines: Sequence[Line], xlabel: str = "epoch") -> Markup:
     """Lines by epoch; a logarithmic scale where values differ by more than a factor of thirty."""
-    with panel(WIDTH, 210, left=56) as (figure, axes):
-        for line in lines:
+    with panel(WIDTH, 210, left=62) as (figure, axes):
+        widths = WIDTHS if len(lines) <= len(WIDTHS) else (1.5,) * len(lines)
+        for line, width in zip(lines, widths, strict=False):  # later ones thinner: lines on top of each other are seen
             axes.plot(
-                line.xs, line.ys, color=line.colour, linestyle=(0, (3, 2)) if line.dashed else "-",
-                marker="o" if len(line.xs) < 25 else None, markersize=3.5,
+                line.xs, line.ys, color=line.colour, linestyle=(0, (3, 2)) if line.dashed else "-", linewidth=width,
+                marker="o" if len(line.xs) < 25 else None, markersize=width + 1.5,
             )  # fmt: skip
         values = [y for line in lines for y in line.ys]
         if min(values) > 0 and max(values) > 30 * min(values):
             axes.set_yscale("log")
-        elif min(values) >= 0:
-            axes.set_ylim(bottom=0)
+        else:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            if min(values) >= 0:
+                axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
@@ -174,7 +185,7 @@ PANELS = (
         ("validation", "valid", "norm_ratio", SLM, False)]),
     ("Token accuracy", "Share of target tokens that are the most likely ones, given those before.", "share", [
         ("training", "train", "acc", SLM, True), ("validation", "valid", "acc", SLM, False)]),
-    ("Learning rate", "At the end of each epoch, on average over it.", "rate", [
+    ("Learning rate", "On average over the epoch.", "rate", [
         ("learning rate", "train", "optim0_lr0", MUTED, False)]),
     ("Gradient norm", "Before clipping, on average.", "norm", [("gradient", "train", "grad_norm", MUTED, False)]),
 )  # fmt: skip
@@ -208,11 +219,38 @@ def by_length(name: str, bins: Sequence[LengthBin]) -> Markup:
         labels = [f"{b.shortest}–{b.longest}" if b.longest > b.shortest else f"{b.shortest}" for b in bins]
         axes.set_xticks(list(places), labels)
         axes.set_xlim(-0.4, max(len(bins) - 0.6, 0.4))
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
         axes.set_xlabel("words of the reference")
         axes.set_ylabel("error rate in %")
         axes.grid(axis="x", visible=False)
         return inline(figure, name, f"error rate by length in {len(bins)} bins")
+
+
+def _from_zero(axes: Axes) -> None:
+    """An axis from zero that leaves room for the marks at zero."""
+    top = max(axes.get_ylim()[1], 1.0)
+    axes.set_ylim(-0.05 * top, top)
+
+
+def by_list_length(name: str, lengths: Sequence[float], values: Mapping[str, Sequence[float | None]]) -> Markup:
+    """B-WER of each system by the length of the list."""
+    with panel(WIDTH, 200, left=46, bottom=42) as (figure, axes):
+        for system, found in values.items():
+            if all(value is None for value in found):
+                continue
+            colour = SYSTEM_COLOURS[system]
+            axes.plot(
+                lengths, [math.nan if value is None else value for value in found], color=colour,
+                marker=SYSTEM_MARKERS[system], markersize=6, linestyle="-" if system == "slm" else (0, (3, 2)),
+                markerfacecolor=colour if system == "slm" else PAPER, markeredgecolor=colour, markeredgewidth=1.5,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(lengths, [f"{length:g}" for length in lengths])
+        _from_zero(axes)
+        axes.set_xlabel("names in the list")
+        axes.set_ylabel("B-WER in %")
+        return inline(figure, name, f"B-WER by length of the list, {len(lengths)} lengths")
 
 
 def speakers(name: str, metric: str, values: Mapping[str, Sequence[float]]) -> Markup:

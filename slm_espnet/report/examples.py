@@ -38,6 +38,7 @@ class Example:
     speaker: str
     prompt: str
     audio: AudioSource
+    reference: str  # as it is compared: the nearest right target
     tokens: Sequence[Token]
     errors: int  # in words, or characters where the language has no spaces
     length: int  # of the reference, likewise
@@ -128,10 +129,11 @@ def _example(one: SetInput, group: Group, why: str, index: int) -> Example:
         heard = one.ctc.get(row.audio.key, "")
         others["ctc_greedy"] = question.normalized(heard) if question.recognizes else heard
     errors = int(group.counts[index, 0])
-    reference = sum(left is not None for left, _ in group.edits[index])
+    joiner = "" if question.by_characters else " "
+    said = [left for left, _ in group.edits[index] if left is not None]
     return Example(
         why, group.set, question.name, question.languages, row.utt_id, row.speaker, row.prompt, row.audio,
-        to_tokens(group.edits[index], "" if question.by_characters else " "), errors, reference,
+        joiner.join(said), to_tokens(group.edits[index], joiner), errors, len(said),
         others, row.context[:LONGEST_LIST], len(row.context), flags_of(one, row),
     )  # fmt: skip
 

@@ -13,8 +13,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from slm_espnet.report.names import gain, label_of, number
 from slm_espnet.report.svg import COLOURS
-from slm_espnet.report.tables import gain, label_of, number, state_of
+from slm_espnet.report.tables import state_of
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER
 
 SYSTEM_NAMES = {"slm": "SLM", "cascade": "cascade", "bound": "bound", "ctc_greedy": "CTC greedy"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from slm_espnet.report.charts import Dot
 from slm_espnet.scoring.evaluate import training_mark
-from slm_espnet.scoring.metrics import LOWER_IS_BETTER, PERCENT
-from slm_espnet.scoring.report import ODD_DISTANCE, ODD_FACTOR, show
+from slm_espnet.scoring.metrics import LOWER_IS_BETTER
+from slm_espnet.scoring.report import ODD_DISTANCE, ODD_FACTOR
 
 NAME_METRICS = ("name_recall", "name_insertions", "b_wer", "u_wer", "wer")
 STATES = {"": "trained", " (self)": "self", " (unseen)": "unseen"}
@@ -157,21 +157,3 @@ def _odd(ranked: Sequence[Mapping]) -> frozenset[str]:
     median = sorted(row["slm"] for row in ranked)[len(ranked) // 2]
     limit = max(ODD_FACTOR * median, median + ODD_DISTANCE)
     return frozenset(row["speaker"] for row in ranked if row["slm"] > limit)
-
-
-def number(value: float | None, metric: str) -> str:
-    """A number as the page shows it; an en dash where there is none."""
-    return "–" if value is None else show(metric, value)
-
-
-def gain(value: float, metric: str) -> str:
-    """A difference with its sign; a true minus sign, as wide as a plus."""
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{show(metric, abs(value))}"
-
-
-def label_of(metric: str) -> str:
-    """A metric's name with its unit, as heads of columns have it."""
-    names = {"wer": "WER", "cer": "CER", "b_wer": "B-WER", "u_wer": "U-WER", "bleu": "BLEU", "chrf": "chrF", "f1": "F1"}
-    name = names.get(metric, metric.replace("_", " "))
-    unit = " %" if metric in PERCENT and metric not in ("bleu", "chrf") else ""
-    return f"{name}{unit}{' ↓' if metric in LOWER_IS_BETTER else ''}"

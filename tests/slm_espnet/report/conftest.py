@@ -36,7 +36,7 @@ def write_columns(directory: Path, columns: dict[str, dict[str, str]]) -> None:
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch) -> SimpleNamespace:
-    """Sixty recognized utterances of four speakers and twelve questions that were not trained; some texts are hostile."""
+    """Sixty recognized utterances of four speakers and twelve questions not trained on; some texts are hostile."""
     monkeypatch.chdir(tmp_path)
     asr = [f"spk{number % 4}-{number:03d}-asr" for number in range(60)]
     qa = [f"spk{number % 4}-{number:03d}-qa" for number in range(12)]
