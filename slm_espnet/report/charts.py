@@ -36,7 +36,7 @@ LETTER = 6.6  # pixels of a letter, about
 LABEL = 20  # letters of a name beside an axis
 MOST_DOTS = 400  # speakers of a set that are drawn
 WIDTHS = (3.2, 2.2, 1.2)  # of lines, the first below the others
-SERIES = (SLM, CASCADE, BOUND, CTC, FIFTH, SIXTH)
+SERIES = (SLM, CTC, FIFTH, SIXTH)  # of configurations; cascade and bound have their own colours
 MARKERS = ("o", "s", "D", "^", "v", "P")
 SYSTEM_COLOURS = {"slm": SLM, "cascade": CASCADE, "bound": BOUND, "ctc_greedy": CTC}
 SYSTEM_MARKERS = {"slm": "o", "cascade": "<", "bound": "|", "ctc_greedy": "x"}
@@ -74,6 +74,7 @@ def between_bounds(name: str, metric: str, dots: Sequence[Dot], colours: Sequenc
                     color=colours[number % len(colours)], markeredgecolor=PAPER, markeredgewidth=1, elinewidth=2,
                 )  # fmt: skip
         _name_rows(axes, [dot.label for dot in dots])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(_unit(metric))
         axes.set_xlim(*_limits(metric, [value for dot in dots for value in _reach(dot)]))
         return inline(figure, name, f"{metric} of {len(dots)} conditions between cascade and bound")
@@ -149,7 +150,7 @@ def curves(name: str, ylabel: str, lines: Sequence[Line], xlabel: str = "epoch")
         else:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             if min(values) >= 0:
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.08 * max(values) or 1)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
@@ -264,6 +265,7 @@ def speakers(name: str, metric: str, values: Mapping[str, Sequence[float]]) -> M
             axes.plot(drawn, height, "o", color=SLM, alpha=0.45, markersize=7, markeredgewidth=0, zorder=3)
             axes.plot(middle, place, "|", color=INK, markersize=14, markeredgewidth=2, zorder=4)
         _name_rows(axes, list(values))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(_unit(metric))
         axes.set_xlim(*_limits(metric, [value for found in values.values() for value in found]))
         return inline(figure, name, f"{metric} of every speaker in {len(values)} conditions")

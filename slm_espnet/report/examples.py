@@ -47,6 +47,11 @@ class Example:
     list_length: int
     flags: Sequence[str]  # truncated, looped, no hypothesis
 
+    @property
+    def right(self) -> list[str]:
+        """Other systems that wrote exactly what was wanted."""
+        return [system for system, text in self.others.items() if text == self.reference]
+
 
 @dataclass(frozen=True)
 class Group:

@@ -19,6 +19,9 @@ def gain(value: float, metric: str) -> str:
 def label_of(metric: str) -> str:
     """A metric's name with its unit, as heads of columns have it."""
     names = {"wer": "WER", "cer": "CER", "b_wer": "B-WER", "u_wer": "U-WER", "bleu": "BLEU", "chrf": "chrF", "f1": "F1"}
-    name = names.get(metric, metric.replace("_", " "))
-    unit = " %" if metric in PERCENT and metric not in ("bleu", "chrf") else ""
-    return f"{name}{unit}{' ↓' if metric in LOWER_IS_BETTER else ''}"
+    plain = metric.removeprefix("ctc_")
+    name = names.get(plain, plain.replace("_", " "))
+    unit = " %" if plain in PERCENT and plain not in ("bleu", "chrf") else ""
+    encoder = ", CTC greedy" if metric.startswith("ctc_") else ""
+    lower = metric in LOWER_IS_BETTER or plain in LOWER_IS_BETTER
+    return f"{name}{unit}{encoder}{' ↓' if lower else ''}"

@@ -75,12 +75,13 @@ def experiment(tmp_path, monkeypatch) -> SimpleNamespace:
     log = [RESULTS_LINE.format(epoch=epoch, train=4 / epoch, valid=3 / epoch) for epoch in (1, 2, 3)]
     Path("exp/slm_a_seed3/train.log").write_text("".join(log))
     options = "--exp_dir exp/slm_a_seed3 --inference_tag greedy --test_sets test --tasks_config tasks.yaml"
-    options += " --cascade_dir exp/ctc --bound_dir exp/true"
+    bounds = "--cascade_dir exp/ctc --bound_dir exp/true"
     directory = Path("exp/slm_a_seed3/decode_greedy")
 
-    def make(*more: str) -> str:
+    def make(*more: str, baselines: bool = True) -> str:
         """Score, and return the page."""
-        assert score.main([*options.split(), *more]) == 0
+        assert score.main([*options.split(), *(bounds.split() if baselines else ()), *more]) == 0
         return (directory / "report.html").read_text(encoding="utf-8")
 
-    return SimpleNamespace(make=make, directory=directory, asr=asr, qa=qa)
+    recordings = sorted(audio.iterdir())
+    return SimpleNamespace(make=make, directory=directory, data=Path("data/test"), recordings=recordings)
