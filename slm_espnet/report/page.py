@@ -17,6 +17,7 @@ from slm_espnet.report.names import gain, label_of, number
 from slm_espnet.report.svg import COLOURS
 from slm_espnet.report.tables import state_of
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER
+from slm_espnet.scoring.report import MOST_SPEAKERS
 
 SYSTEM_NAMES = {"slm": "SLM", "cascade": "cascade", "bound": "bound", "ctc_greedy": "CTC greedy"}
 
@@ -33,6 +34,7 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update(number=number, gain=gain, metric=label_of, state=state_of)
     made.globals.update(system_names=SYSTEM_NAMES, lower_is_better=LOWER_IS_BETTER, colours=COLOURS)
+    made.globals.update(most_speakers=MOST_SPEAKERS)
     return made
 
 

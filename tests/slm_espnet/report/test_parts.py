@@ -67,7 +67,8 @@ def test_bins_of_length_hold_everything_once():
     rng = np.random.default_rng(1)
     length = rng.integers(0, 20, 200)
     errors = rng.binomial(length, 0.2)
-    group = Group("test", None, [], np.stack([errors, length], axis=1), {"cascade": np.stack([0 * errors, length], axis=1)})
+    counts = {name: np.stack([found, length], axis=1) for name, found in (("slm", errors), ("cascade", 0 * errors))}
+    group = Group("test", None, [], counts.pop("slm"), counts)
     bins = by_length(group)
     assert 4 <= len(bins) <= 6
     assert sum(one.count for one in bins) == np.count_nonzero(length) and sum(one.words for one in bins) == length.sum()
