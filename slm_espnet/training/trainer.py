@@ -12,6 +12,7 @@ from espnet2.train.reporter import SubReporter, aggregate
 from espnet2.train.trainer import Trainer
 
 from slm_espnet.errors import UserError
+from slm_espnet.training.curve import write_curve
 from slm_espnet.training.diagnostics import ListeningMonitor
 from slm_espnet.training.groups import CountedBatches, report_seen, sum_over_processes
 
@@ -32,6 +33,11 @@ def restore_checkpoint(output_dir: Path) -> None:
         os.replace(previous, checkpoint)
     elif checkpoint.exists():
         raise UserError(f"{checkpoint} is incomplete and there is no {PREVIOUS}; remove it to train from the beginning")
+
+
+def averages(reporter: SubReporter) -> dict[str, float]:
+    """Averages of what an epoch has reported so far, by name."""
+    return {name: float(aggregate(values)) for name, values in reporter.stats.items()}
 
 
 class SLMTrainer(Trainer):
@@ -74,6 +80,8 @@ class SLMTrainer(Trainer):
                 counts = sum_over_processes(iterator, "cuda" if options.ngpu > 0 else "cpu")
             if not distributed_option.distributed or distributed_option.dist_rank == 0:
                 report_seen(counts, reporter.get_epoch(), Path(options.output_dir))
+        if not distributed_option.distributed or distributed_option.dist_rank == 0:
+            write_curve(Path(options.output_dir), reporter.get_epoch(), reporter.key, averages(reporter))
         return all_steps_are_invalid
 
     @classmethod
@@ -84,7 +92,8 @@ class SLMTrainer(Trainer):
         )
         if distributed_option.distributed and distributed_option.dist_rank != 0:
             return
-        advice = cls.monitor.update({name: float(aggregate(values)) for name, values in reporter.stats.items()})
+        write_curve(Path(options.output_dir), reporter.get_epoch(), reporter.key, averages(reporter))
+        advice = cls.monitor.update(averages(reporter))
         if advice:
             logging.warning(advice)
         checkpoint = Path(options.output_dir) / CHECKPOINT

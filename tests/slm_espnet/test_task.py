@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from espnet2.train.reporter import Reporter
 
 from slm_espnet.bin import average, stats
 from slm_espnet.checkpoint import load_model
@@ -22,7 +23,9 @@ from slm_espnet.encodings.plan import Recording
 from slm_espnet.encodings.writer import EncodingWriter
 from slm_espnet.errors import UserError
 from slm_espnet.llm.build import build_llm
+from slm_espnet.report.curves import read_curve
 from slm_espnet.task import SLMTask
+from slm_espnet.training.curve import CURVE
 from slm_espnet.training.dataset import RowsWithEncodings
 from slm_espnet.training.groups import SEEN
 
@@ -145,6 +148,17 @@ def test_checkpoints_hold_the_adapter_only(trained):
     assert config["llm_identity"]["kind"] == "hf_seq2seq" and config["encoding_fingerprint"]
 
 
+def test_the_curve_is_kept_by_epoch(trained):
+    curve = read_curve(trained)
+    assert curve.origin == CURVE
+    for part, names in {"train": ("loss", "loss_ce", "optim0_lr0"), "valid": ("loss", "loss_ce_shuffled")}.items():
+        assert all(curve.line(part, name)[0] == [1, 2] for name in names)
+    log = Reporter()
+    log.load_state_dict(torch.load(trained / "checkpoint.pth", weights_only=False)["reporter"])
+    assert curve.line("valid", "loss")[1] == [log.get_value("valid", "loss", epoch) for epoch in (1, 2)]
+    assert curve.line("train", "loss")[1] == [log.get_value("train", "loss", epoch) for epoch in (1, 2)]
+
+
 def test_the_average_is_the_mean_of_the_epochs(trained):
     epochs = [weights(trained / f"{n}epoch.pth") for n in (1, 2)]
     model = load_model(trained)
@@ -168,6 +182,7 @@ def test_killed_while_saving_and_resumed_gives_the_same_weights(work, trained, t
     train(work, tmp_path)
     resumed = weights(tmp_path / "2epoch.pth")
     assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+    assert read_curve(tmp_path).line("valid", "loss") == read_curve(trained).line("valid", "loss")
     (tmp_path / "2epoch.pth").write_bytes(b"cut")
     train(work, tmp_path)
     assert weights(tmp_path / "2epoch.pth").keys() == expected.keys(), "a cut epoch file is written again"

@@ -56,9 +56,10 @@ inference_tag=        # name of the decoding; empty: made of configuration and a
 inference_model=valid.loss.ave.pth  # which weights of the training are used
 baselines="ctc transcript"  # what the frozen LLM also answers alone: the encoder's transcript, the true one
 biasing_dev_sets=     # sets on which the threshold of contextual biasing is tuned before decoding
+score_args=           # more options for stage 6, such as "--report false"
 biasing_list=         # file with a list of phrases for all utterances, in place of the sets' own lists
 
-INVOCATION="$0 $*" # upper case: no option
+INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh
@@ -286,8 +287,8 @@ if begin 6 "scoring"; then
     ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
         --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
-        --command "${INVOCATION}" "${options[@]}"
-    log "results are in ${slm_exp}/RESULTS.md and ${slm_exp}/results.json"
+        --command "${INVOCATION}" "${options[@]}" ${score_args}
+    log "results are in ${slm_exp}: RESULTS.md, results.json, decode_${inference_tag}/report.html"
     end 6
 fi
 log "done in ${SECONDS} s"

@@ -73,4 +73,4 @@ for settings in "${experiments[@]:1}"; do
     adapter "${settings}" &
 done
 while [ -n "$(jobs -rp)" ]; do wait -n; done
-python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}"
+python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}" --html "${output%.md}.html"
