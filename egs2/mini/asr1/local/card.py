@@ -64,7 +64,7 @@ training speech, but some of what they say is ({an4_seen:.0f} % of the utterance
 is a part of the validation set that chose the epochs to average.
 
 Test voices and sentences were drawn anew after the encoder was finished (`mini_corpus.voices`, `TEST_DRAW`), and it was
-scored on them once. The sets before, on which its design was decided, gave 1.98 clean, 9.62 at 5 dB and 5.81 in Spanish.
+scored on them once. The sets before, which its design was decided on, gave 1.98 clean, 9.62 at 5 dB, 5.81 in Spanish.
 
 | set | utterances | WER % | sentences with an error % |
 |---|---|---|---|
