@@ -38,6 +38,8 @@ from slm_espnet.decoding.biasing import RunBiasing
 from slm_espnet.decoding.live import encode_waveforms
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import load_foundation
+from slm_espnet.hub.download import locate
+from slm_espnet.hub.manifest import MANIFEST, check_foundations, check_package
 from slm_espnet.inference import Decoder
 from slm_espnet.long_audio.cutting import CuttingOptions
 from slm_espnet.tasks import load_tasks
@@ -80,9 +82,15 @@ class SLMInference:
             UserError: a file is missing or damaged, or a foundation is not the one that the adapter was trained on.
         """
         config = Path(slm_train_config)
+        if foundation is None:
+            foundation = config.parent / "foundation.yaml"
+        if (config.parent / MANIFEST).is_file():
+            check_package(config.parent)
+            if Path(foundation).parent == config.parent:
+                given = {"speech_encoder": speech_encoder is not None, "llm": llm is not None}
+                check_foundations(config.parent, given)
         trained = read_config(config)
-        pair = load_foundation(config.parent / "foundation.yaml" if foundation is None else foundation)
-        pair = with_models(pair, speech_encoder, llm)
+        pair = with_models(load_foundation(foundation), speech_encoder, llm)
         self.settings = read_settings(None if inference_config is None else Path(inference_config)).changed(options)
         tasks = {} if tasks_config is None else load_tasks(tasks_config)
         task, language = self.settings.task, self.settings.language
@@ -125,7 +133,7 @@ class SLMInference:
         Raises:
             UserError: there is no such model, or it is damaged or unsafe; as the class.
         """
-        directory = cls._directory(str(model), revision, token, cache_dir, local_files_only)
+        directory = locate(str(model), revision, token, cache_dir, local_files_only)
         if foundation is not None and not (directory / "foundation.yaml").is_file():
             files = ModelFiles(directory / "config.yaml", directory / "adapter.safetensors", Path(foundation))
         else:
@@ -140,12 +148,6 @@ class SLMInference:
             files.settings,
             **options,
         )
-
-    @staticmethod
-    def _directory(
-        model: str, revision: str | None, token: str | None, cache_dir: str | Path | None, local_files_only: bool
-    ) -> Path:
-        return Path(model)
 
     # Asking
 
