@@ -36,27 +36,31 @@ class ModelFiles:
         return found.changed({"biasing_config": self.biasing})
 
 
-def find_files(directory: Path) -> ModelFiles:
+def find_files(directory: Path, foundation: Path | None = None) -> ModelFiles:
     """The files of a package or of an experiment.
 
+    Args:
+        directory: either.
+        foundation: YAML of the pair in place of the one that is found.
+
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or the foundation of an experiment is not where it was.
     """
     if not (directory / ADAPTER).is_file():
         raise UserError(f"{directory} holds no {ADAPTER}; give a package or an experiment that was trained (stage 4)")
     if (directory / FOUNDATION).is_file():
         optional = {name: directory / file for name, file in (("tasks", TASKS), ("settings", SETTINGS))}
         return ModelFiles(
-            directory / CONFIG, directory / ADAPTER, directory / FOUNDATION,
+            directory / CONFIG, directory / ADAPTER, foundation or directory / FOUNDATION,
             **{name: path for name, path in optional.items() if path.is_file()},
         )  # fmt: skip
-    return _of_experiment(directory.resolve())
+    return _of_experiment(directory.resolve(), foundation)
 
 
-def _of_experiment(directory: Path) -> ModelFiles:
+def _of_experiment(directory: Path, foundation: Path | None) -> ModelFiles:
     config = read_config(directory / CONFIG)
     folders = [Path(), *directory.parents[:MOST_UP]]  # names in a recipe's configuration begin at its folder
-    foundation = _first(folders, str(config.get("foundation")))
+    foundation = foundation or _first(folders, str(config.get("foundation")))
     if foundation is None:
         raise UserError(
             f"{directory / CONFIG} names the foundation {config.get('foundation')}, which is not there; give "

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from slm_espnet.api.audio import check_length, read_speech
-from slm_espnet.api.files import ModelFiles, find_files, usual_request
+from slm_espnet.api.files import find_files, usual_request
 from slm_espnet.api.foundations import build_pipeline, llm_location, with_models
 from slm_espnet.api.instructions import Instructions
 from slm_espnet.api.questions import Question, Work, each
@@ -134,19 +134,11 @@ class SLMInference:
             UserError: there is no such model, or it is damaged or unsafe; as the class.
         """
         directory = locate(str(model), revision, token, cache_dir, local_files_only)
-        if foundation is not None and not (directory / "foundation.yaml").is_file():
-            files = ModelFiles(directory / "config.yaml", directory / "adapter.safetensors", Path(foundation))
-        else:
-            files = find_files(directory)
+        files = find_files(directory, None if foundation is None else Path(foundation))
         settings = files.read_settings()
         options = {"biasing_config": settings.biasing_config, **options}
         return cls(
-            files.config,
-            files.adapter,
-            foundation or files.foundation,
-            tasks_config or files.tasks,
-            files.settings,
-            **options,
+            files.config, files.adapter, files.foundation, tasks_config or files.tasks, files.settings, **options
         )
 
     # Asking

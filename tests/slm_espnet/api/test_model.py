@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from slm_espnet.api.files import find_files
 from slm_espnet.api.model import SLMInference
 from slm_espnet.checkpoint import load_model
 from slm_espnet.data.audio import read_audio
@@ -205,6 +206,17 @@ def test_another_foundation_is_refused_naming_both(experiment, top, tmp_path):
         SLMInference.from_pretrained(experiment, llm=tmp_path / "none")
     with pytest.raises(UserError, match="unknown option"):
         SLMInference.from_pretrained(experiment, beams=2)
+
+
+def test_an_experiment_whose_foundation_has_moved(experiment, top, tmp_path):
+    moved = shutil.copytree(experiment, tmp_path / "slm_x")
+    config = (moved / "config.yaml").read_text(encoding="utf-8")
+    (moved / "config.yaml").write_text(config.replace(str(top / "conf/foundation"), "conf/elsewhere"), encoding="utf-8")
+    with pytest.raises(UserError, match="conf/elsewhere/mini.yaml, which is not there; give foundation="):
+        find_files(moved)
+    assert find_files(moved, top / "conf/foundation/mini.yaml").foundation == top / "conf/foundation/mini.yaml"
+    with pytest.raises(UserError, match="holds no adapter.safetensors"):
+        find_files(tmp_path)
 
 
 def test_json_holds_what_is_known(slm, noise):
