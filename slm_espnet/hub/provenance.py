@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import pickle
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import slm_espnet
-from slm_espnet.errors import UserError
 from slm_espnet.scoring.environment import git_commit
 
 PACKAGES = ("espnet", "numpy", "safetensors", "sentencepiece", "soxr", "tokenizers", "torch", "transformers")
@@ -69,7 +69,7 @@ def examples_seen(table: Path) -> list[dict[str, Any]]:
 
 
 def training_curve(model_dir: Path) -> list[dict[str, Any]]:
-    """Loss and accuracy by epoch, of ESPnet's reporter in the checkpoint; [] where there is none any more."""
+    """Loss and accuracy by epoch, of ESPnet's reporter in the checkpoint; [] where there is none that can be read."""
     checkpoint = next((model_dir / name for name in CHECKPOINTS if (model_dir / name).is_file()), None)
     if checkpoint is None:
         return []
@@ -78,8 +78,10 @@ def training_curve(model_dir: Path) -> list[dict[str, Any]]:
     try:
         with torch.serialization.safe_globals([datetime.timedelta]):
             stats = torch.load(checkpoint, map_location="cpu", weights_only=True)["reporter"]["stats"]
-    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise UserError(f"{checkpoint} cannot be read: {error}; remove it to pack without a training curve") from error
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:  # a scheduler of an unknown class, too
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"{checkpoint} cannot be read ({reason}): packed without a training curve", file=sys.stderr, flush=True)
+        return []
     return [
         {
             "epoch": epoch,
