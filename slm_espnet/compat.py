@@ -131,6 +131,18 @@ def install(site_packages: Path) -> None:
         os.replace(temporary, site_packages / name)
 
 
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What a call of huggingface_hub raises when a transfer, or what was asked for, fails.
+
+    Why: its errors belong to the HTTP library below it, and that changed twice (requests, httpx, httpx2); a lost
+    connection is that library's own error. huggingface_hub.errors has the base class of each as HTTPError.
+    Can go: when huggingface_hub raises errors of its own for lost connections.
+    """
+    from huggingface_hub import errors
+
+    return (errors.HTTPError, errors.HFValidationError, OSError)
+
+
 def check_espnet() -> None:
     """Refuse, with the cure, an environment without ESPnet or with one this toolkit does not run on.
 

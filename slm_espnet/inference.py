@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import torch
 
 from slm_espnet.adapter.base import Placement
 from slm_espnet.decoding.bounds import length_bound
-from slm_espnet.decoding.search import search
+from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.prompt import Prompt, PromptTemplate
@@ -132,17 +132,42 @@ class Decoder:
 
     @torch.no_grad()
     def _decode(self, batch: list[Request]) -> list[tuple[str, Hypothesis]]:
+        batch, inputs, lengths, bounds = self._prepare(batch)
+        if not batch:
+            return []
+        found = search(self.model.llm, inputs, lengths, bounds, self.options)
+        return [(request.utt_id, self._hypothesis(result)) for request, result in zip(batch, found, strict=True)]
+
+    @torch.no_grad()
+    def stream(self, request: Request) -> Generator[str, None, Hypothesis | None]:
+        """The text so far after every token; returns the hypothesis, or None where the request is left out.
+
+        A beam search knows its answer at its end only: with beam_size above 1 nothing is yielded before.
+        """
+        batch, inputs, lengths, bounds = self._prepare([request])
+        if not batch:
+            return None
+        if self.options.beam_size > 1:
+            (result,) = search(self.model.llm, inputs, lengths, bounds, self.options)
+            return self._hypothesis(result)
+        steps = greedy_steps(self.model.llm, inputs, lengths, bounds, self.options)
+        while True:
+            try:
+                (ids,) = next(steps)
+            except StopIteration as end:
+                return self._hypothesis(end.value[0])
+            yield self.model.llm.tokenizer.decode(ids)
+
+    def _prepare(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor, list[int]]:
+        """Requests that can be decoded, the LLM's input (B, S, E), lengths (B,), and the bounds of the answers."""
         embed = self._embed_speech if batch[0].text is None else self._embed_text
         batch, inputs, lengths = embed(batch)
         bounds = [self._bound(r, n) for r, n in zip(batch, lengths.tolist(), strict=True)]
         fits = [row for row, bound in enumerate(bounds) if bound > 0]
         for row in set(range(len(batch))) - set(fits):
             self.left_out[batch[row].utt_id] = "input longer than the language model reads"
-        if not fits:
-            return []
-        index = torch.tensor(fits, device=lengths.device)
-        found = search(self.model.llm, inputs[index], lengths[index], [bounds[row] for row in fits], self.options)
-        return [(batch[row].utt_id, self._hypothesis(result)) for row, result in zip(fits, found, strict=True)]
+        index = torch.tensor(fits, dtype=torch.int64, device=lengths.device)
+        return [batch[row] for row in fits], inputs[index], lengths[index], [bounds[row] for row in fits]
 
     def _embed_text(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor]:
         prompts = [self._prompt(request.instruction, request.context) for request in batch]

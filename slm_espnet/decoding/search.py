@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import torch
@@ -31,11 +31,26 @@ def search(
     return [_cut_loop(result, options) for result in found]
 
 
-@torch.no_grad()
 def greedy_search(
     llm: AbsLLM, inputs: torch.Tensor, input_lengths: torch.Tensor, bounds: Sequence[int], options: DecodingOptions
 ) -> list[SearchResult]:
-    """The likeliest token at every step; rows that are finished leave the batch. Arguments as `search`."""
+    """The likeliest token at every step. Arguments as `search`."""
+    steps = greedy_steps(llm, inputs, input_lengths, bounds, options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.no_grad()
+def greedy_steps(
+    llm: AbsLLM, inputs: torch.Tensor, input_lengths: torch.Tensor, bounds: Sequence[int], options: DecodingOptions
+) -> Generator[list[list[int]], None, list[SearchResult]]:
+    """The same step by step: yields the tokens of every input so far (the same lists, which grow), returns the results.
+
+    Rows that are finished leave the batch.
+    """
     state, logits = llm.start(inputs, input_lengths)
     ids: list[list[int]] = [[] for _ in bounds]
     log_probs: list[list[float]] = [[] for _ in bounds]
@@ -54,6 +69,7 @@ def greedy_search(
                 going_on.append(row)
             else:
                 results[item] = result
+        yield ids
         if not going_on:
             return [results[item] for item in range(len(bounds))]
         if len(going_on) < len(live):

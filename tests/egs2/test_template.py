@@ -23,6 +23,7 @@ command=${1##*.}
 shift
 [ -z "${FAIL:-}" ] || [ "${command}" != "${FAIL}" ] || { echo "this one is broken"; exit 3; }
 echo "${command} $*" >>calls
+[ "${command}" != download ] || { echo "$2"; exit 0; }
 output=
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -158,18 +159,32 @@ def test_sets_that_share_recordings_are_encoded_once(recipe):
 
 
 def test_a_given_adapter_replaces_training(recipe):
-    done, calls = slm(recipe, "--download_model", ".")
-    assert done.returncode == 2 and "holds no adapter.safetensors" in done.stderr and calls == []
-    (recipe / "given").mkdir()
-    (recipe / "given" / "adapter.safetensors").touch()
+    done, calls = slm(recipe, "--download_model", "nobody/nothing", FAIL="download")
+    assert done.returncode == 3 and calls == []
     settings = ("--test_sets", "t1", "--foundation", "pair.yaml", "--nj", "1", "--inference_nj", "1")
     done, calls = slm(recipe, "--download_model", "given", "--baselines", "ctc", settings=settings)
     assert done.returncode == 0, done.stderr
     assert names(calls) == [
-        "data", "check_data", "encode", "encode", "decode", "decode", "decode", "decode", "score"
+        "download", "data", "check_data", "encode", "encode", "decode", "decode", "decode", "decode", "score"
     ]  # fmt: skip
-    assert option(calls[2], "--data_dir") == ["data/t1"] and option(calls[4], "--model_dir") == ["given"]
+    assert option(calls[3], "--data_dir") == ["data/t1"] and option(calls[5], "--model_dir") == ["given"]
     assert option(calls[-1], "--exp_dir") == ["exp/slm_given"]
+
+
+def test_a_model_is_packed_and_uploaded_only_where_that_is_asked_for(recipe):
+    done, calls = slm(recipe, "--stage", "7", "--pack_args", "--license mit", "--pack_foundations", "true")
+    assert done.returncode == 0 and names(calls) == ["pack"], done.stderr
+    assert option(calls[0], "--output_dir") == ["exp/slm_pair_train_seed1/package"]
+    assert option(calls[0], "--license") == ["mit"] and option(calls[0], "--pack_foundations") == ["true"]
+    assert option(calls[0], "--inference_tag") == ["default"] and "--biasing_config" not in calls[0]
+    done, calls = slm(recipe, "--stage", "8")
+    assert done.returncode == 2 and "stage 8 needs --hf_repo" in done.stderr and calls == []
+    done, calls = slm(recipe, "--stage", "7", "--hf_repo", "me/model", "--hf_private", "true")
+    assert done.returncode == 0 and names(calls) == ["pack", "upload"]
+    assert option(calls[1], "--hf_repo") == ["me/model"] and option(calls[1], "--hf_private") == ["true"]
+    done, calls = slm(recipe, "--stage", "8", "--hf_repo", "me/model")
+    assert names(calls) == ["upload"] and option(calls[0], "--package") == ["exp/slm_pair_train_seed1/package"]
+    assert slm(recipe, "--stage", "8", "--hf_repo", "me/model", FAIL="upload")[0].returncode == 3
 
 
 def test_a_failing_job_stops_the_recipe_and_shows_its_log(recipe):

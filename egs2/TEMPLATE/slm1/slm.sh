@@ -3,6 +3,7 @@
 #
 # Stages: 1 data preparation (local/data.sh)   2 encoding by the frozen speech encoder   3 statistics
 #         4 training of the adapter            5 decoding                                6 scoring
+#         7 packing                            8 upload to the Hugging Face Hub
 # A stage that is complete is not done again; one that was interrupted goes on where it stopped. README.md beside this
 # script explains the options.
 # shellcheck source-path=SCRIPTDIR disable=SC2046,SC2086  # names of sets and options are split at blanks
@@ -10,7 +11,7 @@ set -euo pipefail
 
 # General
 stage=1               # first stage
-stop_stage=6          # last stage
+stop_stage=           # last stage; empty: 6, or 8 with --hf_repo, and never before --stage
 skip_stages=          # stages to leave out, "3 4"
 skip_data_prep=false  # leave out stages 1 and 2
 skip_train=false      # leave out stages 3 and 4, and do not encode the training sets
@@ -58,6 +59,12 @@ baselines="ctc transcript"  # what the frozen LLM also answers alone: the encode
 biasing_dev_sets=     # sets on which the threshold of contextual biasing is tuned before decoding
 score_args=           # more options for stage 6, such as "--report false"
 biasing_list=         # file with a list of phrases for all utterances, in place of the sets' own lists
+
+# Sharing
+pack_foundations=false  # also pack the two frozen models
+pack_args=            # more options for stage 7, such as "--license apache-2.0 --datasets user/corpus"
+hf_repo=              # where stage 8 uploads to, "user/name" on the Hugging Face Hub; empty: nowhere
+hf_private=           # true or false: who sees a repository that stage 8 makes; empty: everyone
 
 INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
@@ -109,6 +116,7 @@ decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
+: "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
 # begin N "what": true when the stage is to be run; prints its heading and starts its clock.
 begin() {
@@ -142,18 +150,7 @@ array() {
     "$@" --num_jobs "${jobs}" --merge true
 }
 
-if [ -n "${download_model}" ]; then
-    if [ -d "${download_model}" ]; then
-        model_dir=${download_model}
-    else
-        model_dir=$(${python} -c 'import sys
-from huggingface_hub import snapshot_download
-name, _, revision = sys.argv[1].partition("@")
-print(snapshot_download(name, revision=revision or None))' "${download_model}") ||
-            fail "--download_model: ${download_model} is no directory here and could not be had from the Hub"
-    fi
-    [ -f "${model_dir}/adapter.safetensors" ] || fail "${model_dir} holds no adapter.safetensors (--download_model)"
-fi
+[ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
@@ -291,4 +288,7 @@ if begin 6 "scoring"; then
     log "results are in ${slm_exp}: RESULTS.md, results.json, decode_${inference_tag}/report.html"
     end 6
 fi
+
+# shellcheck source=share.sh
+. "$(dirname "$(readlink -f "$0")")/share.sh" # stages 7 and 8
 log "done in ${SECONDS} s"
