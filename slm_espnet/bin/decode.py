@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when too much is left out, after everything is written."""
     args = parse_with_config(get_parser(), argv)
     check_arguments(args)
-    from slm_espnet.decoding.results import is_merged, merge, remove_results
+    from slm_espnet.decoding.results import is_merged, merge
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
 
     run = DecodingRun(args)
@@ -119,9 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{data_dir}: no rows of the chosen task(s), nothing to decode")
             empty.append(data_dir)
             continue
-        if args.overwrite and not args.merge:
-            remove_results(output_dir, None if args.num_jobs == 1 else args.job)
-        elif is_merged(output_dir, decoding.settings):
+        if (not args.overwrite or args.merge) and is_merged(output_dir, decoding.settings):
             print(f"{output_dir}: already decoded")
             put_together(data_dir, output_dir)
             continue

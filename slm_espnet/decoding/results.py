@@ -8,7 +8,6 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +17,8 @@ from typing import Any
 
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError
-from slm_espnet.files import write_atomically
+from slm_espnet.files import cannot_write, make_directory, wait_for_late, write_atomically
+from slm_espnet.locks import Lock
 
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -27,7 +27,7 @@ def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         made_with = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged; decode afresh with --overwrite true") from error
     different = sorted(k for k in {*made_with, *settings} if made_with.get(k) != settings.get(k))
     if different:
@@ -64,44 +64,55 @@ def remove_results(directory: Path, job: int | None = None) -> None:
 class JobWriter:
     """One job's results. Use as a context manager."""
 
-    def __init__(self, directory: Path, job: int, settings: Mapping[str, Any]):
+    def __init__(self, directory: Path, job: int, settings: Mapping[str, Any], overwrite: bool = False):
         """Open a job's files, keeping what an earlier, killed run of it finished.
 
         Args:
             directory: of the decoding run, made when it does not exist.
             job: number from 1.
             settings: what the results depend on; results of other settings are refused.
+            overwrite: begin anew; with one job in all (`num_jobs` of the settings), whatever is there.
 
         Raises:
-            UserError: other settings, or another process is writing this job.
+            UserError: other settings, another process is writing this job, or nothing can be written there.
         """
         self.directory, self.job = directory, job
         self.path = directory / f"hypotheses.{job}.jsonl"
         self._settings = dict(settings)
-        directory.mkdir(parents=True, exist_ok=True)
-        check_settings(directory / f"settings.{job}.json", settings)
-        self._file = open(self.path, "a+b", buffering=0)
+        make_directory(directory)
+        self._lock = Lock(directory / f".lock.{job}", f"job {job} of this decoding")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise UserError(f"{self.path}: another process is decoding this job; wait for it or end it") from None
+            if overwrite:
+                remove_results(directory, None if settings.get("num_jobs") == 1 else job)
+            check_settings(directory / f"settings.{job}.json", settings)
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        try:
+            self._file = open(self.path, "a+b", buffering=0)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         self.finished = self._resume()  # ids that need no decoding any more
-        self.done = (directory / f"done.{job}").is_file()  # nothing is left to do
-        write_atomically(directory / f"settings.{job}.json", json.dumps(self._settings, indent=1))
+        self._decoded = len(self.finished)
+        self.done = is_done(self.directory, self.job, len(self.finished))  # nothing is left to do
+        write_atomically(self.directory / f"settings.{self.job}.json", json.dumps(self._settings, indent=1))
 
     def _resume(self) -> set[str]:
-        """Ids of the complete lines; a line that was cut by a kill is dropped."""
+        """Ids of the complete lines; from a line that was cut by a kill, or is damaged, all are dropped."""
         finished, end = set(), 0
-        for line in self.path.read_bytes().splitlines(keepends=True):
-            try:
-                utt_id = json.loads(line)["utt_id"]
-            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-                break
-            if not line.endswith(b"\n"):
-                break
-            finished.add(utt_id)
-            end += len(line)
+        with open(self.path, "rb") as file:
+            for line in file:
+                try:
+                    utt_id = json.loads(line)["utt_id"]
+                except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+                    break
+                if not line.endswith(b"\n"):
+                    break
+                finished.add(utt_id)
+                end += len(line)
         self._file.truncate(end)
         return finished
 
@@ -113,21 +124,30 @@ class JobWriter:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
-            raise UserError(
-                f"{self.path} cannot be written ({error.strerror}); make room and run it again, it goes on from here"
-            ) from error
+            raise cannot_write(self.path, error, "run it again, it goes on from here") from error
+        self._decoded += len(lines)
 
     def finish(self, left_out: Mapping[str, str]) -> None:
         """Say what was left out and why, and mark the job as done."""
         lines = "".join(f"{utt_id}\t{reason}\n" for utt_id, reason in sorted(left_out.items()))
         write_atomically(self.directory / f"left_out.{self.job}.tsv", lines)
-        write_atomically(self.directory / f"done.{self.job}", "")
+        write_atomically(self.directory / f"done.{self.job}", json.dumps({"decoded": self._decoded}))
 
     def __enter__(self) -> JobWriter:
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._file.close()
+        self._lock.release()
+
+
+def is_done(directory: Path, job: int, decoded: int) -> bool:
+    """Whether a job was finished, and what it decoded then is still there."""
+    try:
+        marker = json.loads((directory / f"done.{job}").read_text(encoding="utf-8") or "{}")
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(marker, dict) and marker.get("decoded", decoded) == decoded
 
 
 def merge(
@@ -148,15 +168,27 @@ def merge(
     Raises:
         UserError: a job is not done, or utterances are missing.
     """
+    make_directory(directory)
+    with Lock(directory / ".lock.merge", "the result of this decoding"):
+        return _merge(directory, num_jobs, expected, settings, max_failed)
+
+
+def _merge(
+    directory: Path, num_jobs: int, expected: Collection[str], settings: Mapping[str, Any], max_failed: float
+) -> dict[str, Any]:
     jobs = range(1, num_jobs + 1)
-    missing = [str(job) for job in jobs if not (directory / f"done.{job}").is_file()]
-    if missing:
-        raise UserError(f"{directory}: job(s) {', '.join(missing)} of {num_jobs} are not done; run them again")
+
+    def missing() -> list[str]:
+        return [f"done.{job}" for job in jobs if not (directory / f"done.{job}").is_file()]
+
+    if still_missing := wait_for_late(missing, directory):
+        listed = ", ".join(name.removeprefix("done.") for name in still_missing)
+        raise UserError(f"{directory}: job(s) {listed} of {num_jobs} are not done; run them again")
     hypotheses: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
     for job in jobs:
         check_settings(directory / f"settings.{job}.json", {**settings, "num_jobs": num_jobs})
-        hypotheses |= read_hypotheses(directory / f"hypotheses.{job}.jsonl")
+        hypotheses |= _of_job(directory, job)
         left_out |= read_left_out(directory / f"left_out.{job}.tsv")
     lost = sorted(set(expected) - hypotheses.keys() - left_out.keys())
     if lost:
@@ -181,9 +213,34 @@ def merge(
 
 
 def read_hypotheses(path: Path) -> dict[str, dict[str, Any]]:
-    """Utterance id → what a hypotheses.jsonl says of it; lines end at line feeds alone, whatever the LLM wrote."""
-    found = [json.loads(line) for line in path.read_bytes().splitlines()]
-    return {values["utt_id"]: values for values in found}
+    """Utterance id → what a hypotheses.jsonl says of it; lines end at line feeds alone, whatever the LLM wrote.
+
+    Raises:
+        UserError: a line is damaged, or cut.
+    """
+    found = {}
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line)
+                found[values["utt_id"]] = values
+            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+                raise UserError(f"{path}:{number}: damaged; decode it again, with --overwrite true") from None
+    return found
+
+
+def _of_job(directory: Path, job: int) -> dict[str, dict[str, Any]]:
+    """A job's hypotheses; where they are not what it wrote, the job is marked as not done."""
+    path = directory / f"hypotheses.{job}.jsonl"
+    try:
+        found = read_hypotheses(path)
+        whole = is_done(directory, job, len(found))
+    except (UserError, FileNotFoundError):
+        whole = False
+    if not whole:
+        (directory / f"done.{job}").unlink(missing_ok=True)
+        raise UserError(f"{path} is truncated or damaged; run job {job} again, it decodes only what is missing")
+    return found
 
 
 def read_left_out(path: Path) -> dict[str, str]:

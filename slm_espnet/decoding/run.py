@@ -178,25 +178,26 @@ class SetDecoding:
     def decode(self) -> None:
         """Decode this job's share of the rows, except what an earlier call has finished."""
         args = self.args
-        with JobWriter(self.output_dir, args.job, {**self.settings, "num_jobs": args.num_jobs}) as writer:
+        settings = {**self.settings, "num_jobs": args.num_jobs}
+        with JobWriter(self.output_dir, args.job, settings, args.overwrite) as writer:
             share = self.rows[args.job - 1 :: args.num_jobs]
-            rows = [row for row in share if row.utt_id not in writer.finished]
             if writer.done:
                 print(f"{self.output_dir}: job {args.job} is done", flush=True)
                 return
-            before = f", {len(share) - len(rows)} of them decoded before" if len(rows) < len(share) else ""
+            before = f", {len(writer.finished)} of them decoded before" if writer.finished else ""
             print(f"{self.output_dir}: job {args.job} has {len(share)} utterances{before}", flush=True)
-            writer.finish(self._decode(rows, writer) if rows else {})
+            writer.finish(self._decode(share, writer) if len(writer.finished) < len(share) else {})
 
     def _decode(self, rows: list[Row], writer: JobWriter) -> dict[str, str]:
         """Write hypotheses as they come; what was left out, with the reason."""
         from slm_espnet.inference import Decoder
 
         all_left_out: dict[str, str] = {}
-        progress = Progress(f"{self.output_dir} job {self.args.job}", len(rows), self.args.log_interval)
+        to_do = len(rows) - len(writer.finished)
+        progress = Progress(f"{self.output_dir} job {self.args.job}", to_do, self.args.log_interval)
         for (requests, left_out), biaser in self._requests(rows):
             decoder = Decoder(self.run.model, self.run.options, biaser)
-            for batch in self._guarded(decoder.decode_batches(requests)):
+            for batch in self._guarded(decoder.decode_batches(requests, writer.finished)):
                 writer.add(batch)
                 progress.advance(len(batch))
             all_left_out |= left_out | decoder.left_out

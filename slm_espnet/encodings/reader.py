@@ -106,7 +106,7 @@ class EncodingReader:
         """The encoding of a key; KeyError for a key that is not there."""
         row = self._table[self._rows([key])[0]]
         return Encoding(
-            **self._layout.unpack(self._bytes(row)),
+            **self._unpacked(key, row),
             seconds=float(row["seconds"]),
             ctc_hypothesis=self._hypothesis(row),
         )
@@ -133,6 +133,18 @@ class EncodingReader:
             self._shards[shard] = np.memmap(shard_path(self.directory, shard), np.uint8, mode="r")
         begin = int(row["offset"])
         return self._shards[shard][begin : begin + int(row["bytes"])]
+
+    def _unpacked(self, key: str, row: np.void) -> dict[str, Any]:
+        """The encoding's arrays; UserError where index and shard do not say the same of it."""
+        data = self._bytes(row)
+        counts = np.asarray(data[:8]).view(np.int32).tolist() if len(data) == row["bytes"] >= 16 else []
+        if counts != [row["kept"], row["frames"]]:
+            shard = shard_path(self.directory, int(row["shard"]))
+            raise UserError(
+                f"{shard}: damaged at byte {row['offset']}, encoding {key}; python -m slm_espnet.bin.encode --verify "
+                "true finds what is damaged, and stage 2 then makes that again"
+            )
+        return self._layout.unpack(data)
 
     def _hypothesis(self, row: np.void) -> str:
         if not row["text"]:
@@ -178,4 +190,4 @@ class EncodingReader:
 
     @staticmethod
     def _cure() -> str:
-        return "run stage 2 again (with --overwrite true where bytes are damaged)"
+        return "run stage 2 again, which makes what is broken again (damaged bytes: with --overwrite true)"
