@@ -35,6 +35,38 @@ def write_atomically(path: Path, text: str) -> None:
         discard(temporary)
 
 
+class AtomicFile:
+    """A text file that is written line by line and put in place when it is whole; a context manager."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+        try:
+            self._file = open(self._temporary, "w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def write(self, text: str) -> None:
+        """Append; UserError where the disk is full."""
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                os.replace(self._temporary, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        finally:
+            discard(self._temporary)
+
+
 def make_directory(path: Path) -> None:
     """Make a folder where there is none; UserError where that cannot be."""
     try:

@@ -126,8 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.merge:
             decoding.decode()
         if args.merge or args.num_jobs == 1:
-            ids = [row.utt_id for row in decoding.rows]
-            summary = merge(output_dir, args.num_jobs, ids, decoding.settings, args.max_failed)
+            summary = merge(output_dir, args.num_jobs, decoding.ids(), decoding.settings, args.max_failed)
             status |= report(summary, output_dir, args.max_failed)
             put_together(data_dir, output_dir)
     if len(empty) == len(args.data_dir):

@@ -90,6 +90,10 @@ class EncodingReader:
         """Keys of all entries, sorted."""
         return (key.decode() for key in self._keys)
 
+    def rows(self, keys: np.ndarray) -> np.ndarray:
+        """(len(keys),) places of the keys (bytes) in the order of keys(), -1 where there is none."""
+        return self._find(keys)
+
     def lengths(self, keys: Sequence[str]) -> np.ndarray:
         """(len(keys),) frames kept; KeyError for a key that is not there."""
         return self._table["kept"][self._rows(keys)]
@@ -153,11 +157,11 @@ class EncodingReader:
             self._text = np.memmap(self.directory / INDEX, np.uint8, mode="r")
         return self._text[int(row["line"]) : int(row["line"]) + int(row["text"])].tobytes().decode()
 
-    def _find(self, keys: Sequence[str]) -> np.ndarray:
+    def _find(self, keys: Sequence[str] | np.ndarray) -> np.ndarray:
         """Rows of keys, -1 where there is none."""
         if not len(self._keys) or not len(keys):
             return np.full(len(keys), -1)
-        wanted = np.array([key.encode() for key in keys])
+        wanted = keys if isinstance(keys, np.ndarray) else np.array([key.encode() for key in keys])
         rows = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         return np.where(self._keys[rows] == wanted, rows, -1)
 
