@@ -107,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when too much is left out, after everything is written."""
     args = parse_with_config(get_parser(), argv)
     check_arguments(args)
-    from slm_espnet.decoding.results import is_merged, merge
+    from slm_espnet.decoding.merging import merge
+    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
 
     run = DecodingRun(args)

@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output_dir.resolve() == args.data_dir.resolve():
         raise UserError("--output_dir must be another directory than --data_dir")
     from slm_espnet.data.datadir import read_data_dir
-    from slm_espnet.decoding.results import is_merged, merge
+    from slm_espnet.decoding.merging import merge
+    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
     from slm_espnet.training.self_targets import ask, load_instructions, read_marker
 

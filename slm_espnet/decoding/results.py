@@ -1,4 +1,4 @@
-"""The output directory of a decoding run: jobs append to it, can be killed and resumed, and are merged at the end.
+"""The output directory of a decoding run: jobs append to it, can be killed and resumed, and are merged (merging.py).
 
     settings.<job>.json hypotheses.<job>.jsonl left_out.<job>.tsv done.<job>   of one job
     hypotheses.jsonl text score left_out.tsv summary.json settings.json        of all, sorted by utterance id
@@ -9,15 +9,14 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError
-from slm_espnet.files import cannot_write, make_directory, wait_for_late, write_atomically
+from slm_espnet.files import cannot_write, make_directory, write_atomically
 from slm_espnet.locks import Lock
 
 
@@ -150,68 +149,6 @@ def is_done(directory: Path, job: int, decoded: int) -> bool:
     return isinstance(marker, dict) and marker.get("decoded", decoded) == decoded
 
 
-def merge(
-    directory: Path, num_jobs: int, expected: Collection[str], settings: Mapping[str, Any], max_failed: float = 1.0
-) -> dict[str, Any]:
-    """Join the jobs' results, sorted by utterance id, and remove the jobs' files.
-
-    Args:
-        directory: of the decoding run.
-        num_jobs: how many jobs it was cut into.
-        expected: ids that went in; every one must have come out or been left out.
-        settings: as given to the jobs.
-        max_failed: where a larger share was left out, the jobs' files stay, and jobs that are run again try the rest.
-
-    Returns:
-        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped.
-
-    Raises:
-        UserError: a job is not done, or utterances are missing.
-    """
-    make_directory(directory)
-    with Lock(directory / ".lock.merge", "the result of this decoding"):
-        return _merge(directory, num_jobs, expected, settings, max_failed)
-
-
-def _merge(
-    directory: Path, num_jobs: int, expected: Collection[str], settings: Mapping[str, Any], max_failed: float
-) -> dict[str, Any]:
-    jobs = range(1, num_jobs + 1)
-
-    def missing() -> list[str]:
-        return [f"done.{job}" for job in jobs if not (directory / f"done.{job}").is_file()]
-
-    if still_missing := wait_for_late(missing, directory):
-        listed = ", ".join(name.removeprefix("done.") for name in still_missing)
-        raise UserError(f"{directory}: job(s) {listed} of {num_jobs} are not done; run them again")
-    hypotheses: dict[str, dict[str, Any]] = {}
-    left_out: dict[str, str] = {}
-    for job in jobs:
-        check_settings(directory / f"settings.{job}.json", {**settings, "num_jobs": num_jobs})
-        hypotheses |= _of_job(directory, job)
-        left_out |= read_left_out(directory / f"left_out.{job}.tsv")
-    lost = sorted(set(expected) - hypotheses.keys() - left_out.keys())
-    if lost:
-        raise UserError(f"{directory}: {len(lost)} utterance(s) such as {lost[0]} are in no job; use --overwrite true")
-    summary = {
-        "utterances": len(expected),
-        "decoded": len(hypotheses),
-        "left_out": dict(sorted(Counter(left_out.values()).items())),
-        "truncated": sum(values["truncated"] for values in hypotheses.values()),
-        "looped": sum(values["looped"] for values in hypotheses.values()),
-    }
-    _write_merged(directory, [hypotheses[utt_id] for utt_id in sorted(hypotheses)], left_out, summary)
-    if len(expected) - len(hypotheses) > max_failed * len(expected):
-        for job in jobs:
-            (directory / f"done.{job}").unlink()
-        return summary
-    write_atomically(directory / "settings.json", json.dumps(dict(settings), indent=1))
-    for job in jobs:
-        for name in (f"settings.{job}.json", f"hypotheses.{job}.jsonl", f"left_out.{job}.tsv", f"done.{job}"):
-            (directory / name).unlink()
-    return summary
-
-
 def read_hypotheses(path: Path) -> dict[str, dict[str, Any]]:
     """Utterance id → what a hypotheses.jsonl says of it; lines end at line feeds alone, whatever the LLM wrote.
 
@@ -229,20 +166,6 @@ def read_hypotheses(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _of_job(directory: Path, job: int) -> dict[str, dict[str, Any]]:
-    """A job's hypotheses; where they are not what it wrote, the job is marked as not done."""
-    path = directory / f"hypotheses.{job}.jsonl"
-    try:
-        found = read_hypotheses(path)
-        whole = is_done(directory, job, len(found))
-    except (UserError, FileNotFoundError):
-        whole = False
-    if not whole:
-        (directory / f"done.{job}").unlink(missing_ok=True)
-        raise UserError(f"{path} is truncated or damaged; run job {job} again, it decodes only what is missing")
-    return found
-
-
 def read_left_out(path: Path) -> dict[str, str]:
     """Utterance id → reason, of a left_out.tsv; empty where there is none."""
     lines = path.read_bytes().splitlines() if path.is_file() else []
@@ -252,17 +175,3 @@ def read_left_out(path: Path) -> dict[str, str]:
 def text_line(values: Mapping[str, Any]) -> str:
     """The line of `text` for a hypothesis: one line, whatever line breaks the LLM wrote."""
     return " ".join([values["utt_id"], *values["text"].split()])
-
-
-def _write_merged(
-    directory: Path, hypotheses: list[dict[str, Any]], left_out: Mapping[str, str], summary: Mapping[str, Any]
-) -> None:
-    lines = {
-        "hypotheses.jsonl": [json.dumps(values, ensure_ascii=False) for values in hypotheses],
-        "text": [text_line(values) for values in hypotheses],
-        "score": [f"{values['utt_id']} {values['score']:.6f}" for values in hypotheses],
-        "left_out.tsv": [f"{utt_id}\t{reason}" for utt_id, reason in sorted(left_out.items())],
-        "summary.json": [json.dumps(summary, indent=1)],
-    }
-    for name, content in lines.items():
-        write_atomically(directory / name, "".join(f"{line}\n" for line in content))

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slm_espnet.data.datadir import Row
 from slm_espnet.data.row_table import ChosenRows, RowTable
 from slm_espnet.decoding.biasing import RunBiasing
@@ -196,11 +198,11 @@ class SetDecoding:
             print(f"{self.output_dir}: job {args.job} has {len(share)} utterances{before}", flush=True)
             writer.finish(self._decode(share, writer) if len(writer.finished) < len(share) else {})
 
-    def ids(self) -> list[str]:
-        """Utterance ids of all rows."""
+    def ids(self) -> np.ndarray:
+        """(N,) bytes: utterance ids of all rows."""
         if isinstance(self.rows, ChosenRows):
-            return [utt_id.decode() for utt_id in self.rows.ids]
-        return [row.utt_id for row in self.rows]
+            return self.rows.ids
+        return np.array([row.utt_id.encode() for row in self.rows], "S")
 
     def _decode(self, rows: Sequence[Row], writer: JobWriter) -> dict[str, str]:
         """Write hypotheses as they come; what was left out, with the reason. PORTION rows at most are in memory."""

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from slm_espnet import files
-from slm_espnet.decoding.results import JobWriter, merge
+from slm_espnet.decoding.merging import merge
+from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError, run_main
 from slm_espnet.locks import Lock
