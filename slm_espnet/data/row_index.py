@@ -39,6 +39,7 @@ CHUNK = 100_000  # lines at a time
 CODED = ("utt2task", "utt2lang", "utt2target_lang")  # columns with few different values
 SPAN = np.dtype([("begin", np.int64), ("size", np.int32)])
 PART = np.dtype([("row", np.int64), ("begin", np.int64), ("size", np.int32)])
+HEADER_BYTES = 512  # of each .npy file
 NO_CODE = 65535  # of a row without a line
 
 
@@ -279,7 +280,8 @@ class _Column:
         """Padded, so that it has the same size for every length."""
         text = repr({"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False,
                      "shape": (self._length,)}).encode()  # fmt: skip
-        self._file.write(np.lib.format.magic(1, 0) + (502).to_bytes(2, "little") + text.ljust(501) + b"\n")
+        magic, left = np.lib.format.magic(1, 0), HEADER_BYTES - 10
+        self._file.write(magic + left.to_bytes(2, "little") + text.ljust(left - 1) + b"\n")
 
     def add(self, values: np.ndarray) -> None:
         """Append values."""

@@ -25,7 +25,7 @@ from slm_espnet.data.datadir import (
     make_builder,
     present_tables,
 )
-from slm_espnet.data.row_index import NO_CODE, open_index
+from slm_espnet.data.row_index import HEADER_BYTES, NO_CODE, SPAN, open_index
 from slm_espnet.data.table import Line, Problem
 from slm_espnet.errors import UserError
 
@@ -51,16 +51,20 @@ class RowTable(Sequence[Row]):
         index = json.loads((self._folder / "index.json").read_text(encoding="utf-8"))
         self._stamp, self._values = index["stamp"]["tables"], index["values"]
         self.ids, self.keys = self._array("ids"), self._array("keys")  # (N,) bytes: utterance ids; keys of the audio
-        self._whole = {name: self._array(name) for name in self._tables if self._is_whole(name)}
+        self._whole = [name for name in self._tables if self._is_whole(name)]
         self._parts = {name: self._array(f"{name}.part") for name in self._tables if not self._is_whole(name)}
         self._builder = make_builder(self.directory, self._tables)
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[Path, BinaryIO] = {}
 
     def __reduce__(self) -> tuple[type, tuple[Path, tuple[str, ...]]]:
         return type(self), (self.directory, self._require)
 
     def _is_whole(self, name: str) -> bool:
         return name == self._tables[0] or name in COMPLETE_TABLES
+
+    def release(self) -> None:
+        """Map ids and keys anew: what was looked at of them counts as this process's memory no more."""
+        self.ids, self.keys = self._array("ids"), self._array("keys")
 
     def _array(self, name: str) -> np.ndarray:
         return np.load(self._folder / f"{name}.npy", mmap_mode="r" if self._holder is None else None)
@@ -72,8 +76,11 @@ class RowTable(Sequence[Row]):
         """The row of that number; UserError where its lines are not right, or have changed since they were indexed."""
         if not 0 <= number < len(self):
             raise IndexError(number)
-        utt_id = self.ids[number]
-        lines = {name: self._line(name, number, spans[number], utt_id) for name, spans in self._whole.items()}
+        utt_id = self._read("ids.npy", number, self.ids.dtype).rstrip(b"\0")
+        lines = {}
+        for name in self._whole:
+            span = np.frombuffer(self._read(f"{name}.npy", number, SPAN), SPAN)[0]
+            lines[name] = self._line(name, number, span, utt_id)
         for name, part in self._parts.items():
             at = int(np.searchsorted(part["row"], number))
             if at < len(part) and part["row"][at] == number:
@@ -83,11 +90,19 @@ class RowTable(Sequence[Row]):
             raise row.error()
         return row
 
+    def _opened(self, path: Path) -> int:
+        """A file descriptor. Reading leaves memory as it is; of a mapping, whole neighbourhoods would come with it."""
+        if path not in self._files:
+            self._files[path] = open(path, "rb", buffering=0)
+        return self._files[path].fileno()
+
+    def _read(self, name: str, number: int, dtype: np.dtype) -> bytes:
+        """The bytes of one entry of the index."""
+        return os.pread(self._opened(self._folder / name), dtype.itemsize, HEADER_BYTES + number * dtype.itemsize)
+
     def _line(self, name: str, number: int, span: np.void, utt_id: bytes) -> Line:
         path = self.directory / name
-        if name not in self._files:
-            self._files[name] = open(path, "rb", buffering=0)
-        raw = os.pread(self._files[name].fileno(), int(span["size"]), int(span["begin"]))
+        raw = os.pread(self._opened(path), int(span["size"]), int(span["begin"]))
         parts = raw.split(None, 1)
         if not parts or parts[0] != utt_id:
             raise UserError(f"{path}: was changed while it was in use (at {utt_id.decode()}); run it again")

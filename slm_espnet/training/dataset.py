@@ -65,6 +65,8 @@ class RowsWithEncodings:
                 if missing.any():
                     examples.setdefault(name, part[int(np.argmax(missing))].decode())
             no_row, no_encoding = no_row + int((~there).sum()), no_encoding + int((there & ~encoded).sum())
+        for table in self.tables:
+            table.release()
         for name, count, side in (("row", no_row, 0), ("encoding", no_encoding, 1)):
             if count:
                 places = ", ".join(str(pair[side]) for pair in self.pairs)

@@ -109,6 +109,7 @@ def _groups(directories: list[Path], opened: list[RowTable], shapes: Shapes, sha
             numbers, pairs = table.groups(rows[places])
             known = np.array([names.setdefault((name, *pair), len(names)) for pair in pairs], np.int32)
             codes[begin + places] = known[numbers] if len(places) else 0
+        table.release()
     strangers = np.flatnonzero(codes < 0)
     if len(strangers):
         raise UserError(

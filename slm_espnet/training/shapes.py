@@ -34,44 +34,59 @@ def read_shapes(paths: Sequence[str | Path]) -> Shapes:
     Raises:
         UserError: missing, empty, damaged or truncated, or files of different utterances.
     """
-    ids, lengths, dims = [], [], []
+    ids, lengths, dims = None, [], []
     for path in map(Path, paths):
-        found, length, dim = _read(path)
-        _check_number(path, len(found))
-        if ids and not (found.shape == ids[0].shape and (found == ids[0]).all()):
-            length = length[_order(found, ids[0], path, paths[0])]
-        ids.append(found if not ids else ids[0])
+        same, found, length, dim = _read(path, ids)
+        _check_number(path, len(length))
+        if not same:
+            length = length[_order(found, ids, path, paths[0])]
+        ids = found if ids is None else ids
         lengths.append(length)
         dims.append(dim)
-    return Shapes(ids[0], tuple(lengths), tuple(dims))
+    return Shapes(ids, tuple(lengths), tuple(dims))
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    ids, lengths, dims = [], [], set()
-    number = 0
+def _read(path: Path, like: np.ndarray | None) -> tuple[bool, np.ndarray, np.ndarray, int]:
+    """Whether a file has the ids of another one in the same order; its ids, lengths and dimension."""
+    chunks: list[np.ndarray] = []
+    lengths, dims, done, same = [], set(), 0, True
     try:
         with open(path, "rb") as file:
             while lines := list(itertools.islice(file, CHUNK)):
-                ids.append(np.array([line.split(None, 1)[0] for line in lines]))
+                ids = np.array([line.split(None, 1)[0] for line in lines])
                 shapes = [line.split(None, 1)[1].rstrip() for line in lines]
                 lengths.append(np.array([int(shape.partition(b",")[0]) for shape in shapes], np.int32))
                 dims.update([shape.partition(b",")[2] for shape in shapes])
-                number += len(lines)
-        if lines := sum(map(len, ids)):
-            products = {int(np.prod([int(n) for n in dim.split(b",")])) if dim else 1 for dim in dims}
+                part = ids[:0] if like is None else like[done : done + len(ids)]
+                same = like is None or (same and len(part) == len(ids) and bool((part == ids).all()))
+                chunks.append(part if same and like is not None else ids)  # those are there already
+                done += len(ids)
+        products = {int(np.prod([int(n) for n in dim.split(b",")])) if dim else 1 for dim in dims}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; stage 3 (python -m slm_espnet.bin.stats) writes it") from None
     except (ValueError, IndexError):
-        message = f"{path}: damaged after line {number}, `<utterance> <length>[,<dim>]` is expected; {CURE}"
+        message = f"{path}: damaged after line {done}, `<utterance> <length>[,<dim>]` is expected; {CURE}"
         raise UserError(message) from None
-    if not lines:
+    if not done:
         raise UserError(f"{path}: empty; {CURE}")
     if len(dims) > 1:
         raise UserError(f"{path}: utterances of different dimensions ({len(dims)}); {CURE}")
-    joined = np.concatenate(ids)
-    if len(joined) > 1 and not (joined[1:] > joined[:-1]).all() and len(np.unique(joined)) < len(joined):
+    same = same and (like is None or done == len(like))
+    found = like if same and like is not None else _joined(chunks)
+    if found is not like and not (found[1:] > found[:-1]).all() and len(np.unique(found)) < len(found):
         raise UserError(f"{path}: an utterance occurs twice; {CURE}")
-    return joined, np.concatenate(lengths), products.pop()
+    return same, found, np.concatenate(lengths), products.pop()
+
+
+def _joined(chunks: list[np.ndarray]) -> np.ndarray:
+    """One array of many, which are given up one after the other."""
+    joined = np.empty(sum(map(len, chunks)), f"S{max(chunk.dtype.itemsize for chunk in chunks)}")
+    done = 0
+    while chunks:
+        chunk = chunks.pop(0)
+        joined[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return joined
 
 
 def _check_number(path: Path, number: int) -> None:

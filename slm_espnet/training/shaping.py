@@ -59,7 +59,7 @@ class Shaping:
             order = np.argsort(lengths[0], kind="stable")
             weights = [1] * len(lengths) if self.batch_type == "length" else dims
             sizes = self._filled(sum(w * n.astype(np.int64)[order] for w, n in zip(weights, lengths, strict=True)))
-        return self._arranged(order, np.concatenate([[0], np.cumsum(sizes)]))
+        return self._arranged(order.astype(np.int32), np.concatenate([[0], np.cumsum(sizes)]))
 
     def _even(self, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Batches of one size."""
