@@ -81,5 +81,7 @@ def test_memory_grows_by_few_bytes_for_each_utterance(benchmark, folder, piece, 
 
 
 def test_lists_and_dictionaries_would_be_noticed(benchmark, folder):
-    size, said = growth(lambda: benchmark.before_batches(folder))
+    from slm_espnet.data.datadir import read_data_dir
+
+    size, said = growth(lambda: (read_data_dir(folder / "data"), benchmark.before_batches(folder))[1])
     assert f"{COUNT} utterances" in said and size > AT_ONCE + BYTES_EACH * COUNT
