@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -100,10 +100,19 @@ class Decoder:
         for batch in self.decode_batches(requests):
             yield from batch
 
-    def decode_batches(self, requests: Sequence[Request]) -> Iterator[list[tuple[str, Hypothesis]]]:
-        """The same batch by batch, so that results can be saved together."""
+    def decode_batches(
+        self, requests: Sequence[Request], finished: Collection[str] = ()
+    ) -> Iterator[list[tuple[str, Hypothesis]]]:
+        """The same batch by batch, so that results can be saved together.
+
+        Args:
+            requests: of which batches are made.
+            finished: utterances that need no result any more. Batches are what they would be without them, so that a
+                decoding that goes on computes what a single run does, to the last bit.
+        """
         for batch in self._batches(requests):
-            yield self._decode(batch)
+            if any(request.utt_id not in finished for request in batch):
+                yield [(utt_id, found) for utt_id, found in self._decode(batch) if utt_id not in finished]
 
     def _size(self, request: Request) -> int:
         """Positions of the LLM's input, as far as is known before the adapter has run."""

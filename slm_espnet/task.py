@@ -6,12 +6,14 @@ import argparse
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
+from espnet2.samplers.abs_sampler import AbsSampler
 from espnet2.tasks.abs_task import AbsTask, IteratorOptions, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
@@ -29,7 +31,7 @@ from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.files import read_yaml
 from slm_espnet.length_reduction.base import AbsTrainedReduction
 from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
-from slm_espnet.training.batches import form_batches, mix_batches
+from slm_espnet.training.batches import mix_batches, shuffled_batches
 from slm_espnet.training.build import (
     apply_encodings,
     apply_foundation,
@@ -47,9 +49,10 @@ from slm_espnet.training.diagnostics import (
     describe_loss,
     describe_model,
 )
-from slm_espnet.training.groups import CountedIterFactory, Group, read_groups
+from slm_espnet.training.groups import CountedIterFactory, Groups, read_groups, state_of
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
+from slm_espnet.training.shapes import Shapes, read_shapes
 from slm_espnet.training.trainer import CHECKPOINT, SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
@@ -157,7 +160,7 @@ class SLMTask(AbsTask):
         if args.train_shape_file:
             training_data = args.train_data_path_and_name_and_type
             training_dirs = [data_dir for path, _, _ in training_data for data_dir, _ in split_path(path)]
-            groups = cls.training_groups(args).values()
+            groups = cls.training_groups(args).names
             args.trained_tasks, args.self_tasks = trained_and_self_tasks(groups, training_dirs)
             check_own_answers(training_dirs, args.llm_identity)
         if args.resume and not args.collect_stats:
@@ -227,38 +230,56 @@ class SLMTask(AbsTask):
         """Optimizer steps of the whole training."""
         batches = args.num_iters_per_epoch
         if batches is None:
-            options = cls.build_iter_options(args, DistributedOption(), "train")
-            if args.mixing_conf:
-                batches = len(mix_batches(args, options, cls.training_groups(args)))
-            else:
-                batches = len(list(form_batches(args, options, options.shape_files)))
+            batches = len(cls.training_batches(args, cls.build_iter_options(args, DistributedOption(), "train")))
         return max(1, batches // args.accum_grad) * args.max_epoch
 
     @classmethod
-    def training_groups(cls, args: argparse.Namespace) -> Mapping[str, Group]:
+    def training_shapes(cls, args: argparse.Namespace) -> Shapes:
+        """Lengths of every training example."""
+        return _read_shapes(tuple(args.train_shape_file), state_of(args.train_shape_file))
+
+    @classmethod
+    def training_groups(cls, args: argparse.Namespace) -> Groups:
         """Set, task and language of every training example."""
-        return read_groups([path for path, _, _ in args.train_data_path_and_name_and_type], args.train_shape_file[0])
+        paths = tuple(path for path, _, _ in args.train_data_path_and_name_and_type)
+        return read_groups(paths, cls.training_shapes(args), args.train_shape_file[0])
+
+    @classmethod
+    def training_batches(cls, args: argparse.Namespace, options: IteratorOptions) -> AbsSampler:
+        """Batches of every epoch, mixed or not."""
+        if args.mixing_conf:
+            return mix_batches(args, options, cls.training_shapes(args), cls.training_groups(args))
+        return shuffled_batches(args, options, cls.training_shapes(args))
 
     @classmethod
     def build_sequence_iter_factory(
         cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
     ) -> AbsIterFactory:
-        """ESPnet's batches for validation and unmixed training, else mixed ones; those of training are counted."""
+        """ESPnet's batches for validation; for training the same ones, or mixed, made without a list of ids."""
         if mode != "train":
             return super().build_sequence_iter_factory(args, iter_options, mode)
-        if not args.mixing_conf:
-            inner = super().build_sequence_iter_factory(args, iter_options, mode)
-            return CountedIterFactory(inner, cls.training_groups(args))
-        batches = mix_batches(args, iter_options, cls.training_groups(args))
-        logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
+        batches = cls.training_batches(args, iter_options)
+        if args.mixing_conf:
+            logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
+        else:
+            logging.info("%s", batches)
+        dataset = cls.build_dataset(args, iter_options, None)
+        for rows in dataset.loader_dict.values():
+            rows.check(cls.training_shapes(args).ids)
         inner = SequenceIterFactory(
-            dataset=cls.build_dataset(args, iter_options, set(cls.training_groups(args))),
+            dataset=dataset,
             batches=batches,
-            seed=0,  # the sampler is to be asked for epochs; it has the seed
-            shuffle=False,  # it shuffles
+            seed=0 if args.mixing_conf else args.seed,  # the mixing has its own, and is to be asked for epochs
+            shuffle=False,  # the sampler does
+            num_iters_per_epoch=None if args.mixing_conf else iter_options.num_iters_per_epoch,
             shuffle_within_batch=args.shuffle_within_batch,
             num_workers=args.num_workers,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
         )
         return CountedIterFactory(inner, cls.training_groups(args))
+
+
+@lru_cache(maxsize=2)  # asked for several times at the start of a training
+def _read_shapes(files: tuple[str, ...], _state: tuple) -> Shapes:
+    return read_shapes(files)

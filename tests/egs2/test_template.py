@@ -1,5 +1,6 @@
 """The template of recipes: options and stages, with commands that only note how they were called; and setup.sh."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -113,6 +114,28 @@ def test_complete_stages_are_not_done_again_and_changes_are_noticed(recipe):
     assert done.returncode == 0 and names(calls) == ["train", "average"]
     done, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--slm_args", "--max_epoch 3")
     assert "exp/slm_pair_train_max_epoch_3_seed1" in calls[0] and option(calls[0], "--max_epoch") == ["3"]
+
+
+def test_statistics_are_made_again_when_anything_they_depend_on_changes(recipe):
+    slm(recipe, "--stop_stage", "3")
+    for number, name in enumerate(("prompt", "utt2task", "context", "prompt")):
+        with open(recipe / "data" / "dev" / name, "a") as file:
+            file.write(f"u {number}\n")
+        for path in (recipe / "exp").rglob(".done"):  # a clock that runs ahead changes nothing
+            os.utime(path, (4102444800, 4102444800))
+        _, calls = slm(recipe, "--stage", "3", "--stop_stage", "3")
+        assert names(calls) == ["stats"] and option(calls[0], "--data_dir") == ["data/dev"], name
+
+
+def test_two_preparations_of_one_folder_are_refused(recipe):
+    (recipe / "data").mkdir()
+    (recipe / "data" / ".lock").write_text("process 7 on far")
+    with open(recipe / "data" / ".lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done, calls = slm(recipe, "--stop_stage", "1")
+        assert done.returncode == 2 and calls == [] and "another slm.sh (process 7 on far)" in done.stderr
+    done, calls = slm(recipe, "--stop_stage", "1")
+    assert done.returncode == 0 and names(calls) == ["data", "check_data"], "a lock whose process is gone is none"
 
 
 def test_stages_and_sets_can_be_left_out(recipe):

@@ -75,7 +75,7 @@ log() { echo "$(date '+%F %T') $*"; }
 fail() { echo "error: slm.sh: $*" >&2; exit 2; }
 words() { xargs -n 1 <<<"$*" | awk 'NF && !seen[$0]++' | xargs; }               # each word once
 sanitize() { sed -e 's/--//g' -e 's/[^A-Za-z0-9_.+-]\+/_/g' -e 's/^_*//' -e 's/_*$//' <<<"$*"; }  # as a part of a name
-digest() { cat "$@" | sha1sum | cut -c 1-12; }
+digest() { cat "$@" 2>/dev/null | sha1sum | cut -c 1-12 || true; }  # what is missing, Python names better
 
 [ $# -eq 0 ] || fail "unexpected argument '$1' (options begin with --; --help lists them)"
 [ -n "${foundation}" ] || fail "--foundation is needed: a YAML such as conf/foundation/mini.yaml"
@@ -130,6 +130,12 @@ end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
 # is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
 is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+# alone FOLDER: stop where another slm.sh prepares this folder; the lock goes with this script, however it ends.
+alone() {
+    mkdir -p "$1" && exec {lock}>>"$1/.lock"
+    flock -n "${lock}" || fail "$1 is being prepared by another slm.sh ($(cat "$1/.lock")); wait for it, or end it"
+    echo "process $$ on $(hostname)" >"$1/.lock"
+}
 
 # paths FOLDER: FOLDER/<set> for each set of the rest; pairs: <data directory>::<encodings> of each, in one line.
 paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
@@ -158,9 +164,9 @@ if begin 1 "data preparation"; then
     if is_done "${datadir}/.prepared" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
+        alone "${datadir}"
         rm -f "${datadir}/.checked"
         local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
-        mkdir -p "${datadir}"
         mark_done "${datadir}/.prepared" "${settings}"
     fi
     settings+=" ${sets} ${audio_check} ${max_failed}"
@@ -193,7 +199,7 @@ fi
 if begin 3 "statistics"; then
     for names in "${train_set}" "${valid_set}"; do
         settings="$(digest "${foundation}" $(for name in ${names}; do
-            echo "${datadir}/${name}/text" "${encodings}/${name}/index.tsv"
+            echo "${datadir}/${name}/"{text,prompt,context,transcript,utt2task} "${encodings}/${name}/index.tsv"
         done)) ${train_tasks} ${stats_args}"
         output="${stats}/$(joined "${names}")"
         if is_done "${output}/.done" "${settings}"; then
