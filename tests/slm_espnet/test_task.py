@@ -134,7 +134,7 @@ def weights(path):
 
 
 def test_checkpoints_hold_the_adapter_only(trained):
-    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=True)
     names = set(checkpoint["model"])
     assert names and all(name.startswith("adapter.") or name == "training_forwards" for name in names)
     assert checkpoint["model"]["training_forwards"] == 8
@@ -256,7 +256,7 @@ def test_kl_is_trained_and_reported_and_the_configuration_says_what_was_seen(wor
     with caplog.at_level(logging.INFO):
         train(work, tmp_path / "exp", *weights, train_data=own)
     assert "loss: 1 KL to the LLM on the transcript (temperature 2) + 1 CTC; CTC alone in the first 2" in caplog.text
-    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=True)
     stats = checkpoint["reporter"]["stats"]
     assert 0 < stats[2]["train"]["loss_kl"] < 20 and "loss_ce" not in stats[2]["train"]
     assert stats[2]["valid"]["loss_kl"] > 0 and stats[2]["valid"]["loss_ce_shuffled"] > 0
