@@ -117,6 +117,8 @@ def run(launch: Launch, argv: Sequence[str]) -> int:
             for local in range(launch.processes):
                 environment = {**os.environ, **launch.environment(local)}
                 processes.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+                for number in passed:  # what came before it was there
+                    processes[-1].send_signal(number)
             return _wait(processes, passed)
         finally:
             for process in processes:

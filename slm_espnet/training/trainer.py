@@ -158,7 +158,7 @@ def _monitor(reporter: Reporter) -> ListeningMonitor:
 
 def _numbers(reporter: Reporter, epoch: int) -> dict[str, float]:
     """Validation averages of an epoch."""
-    return {name: float(reporter.get_value("valid", name, epoch)) for name in reporter.get_keys2("valid", epoch)}
+    return {name: float(reporter.stats[epoch]["valid"][name]) for name in reporter.get_keys2("valid", epoch)}
 
 
 def _writers(session: Session) -> tuple[Any, Any]:
