@@ -31,6 +31,7 @@ from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.files import read_yaml
 from slm_espnet.length_reduction.base import AbsTrainedReduction
 from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
+from slm_espnet.planning.training import describe_training
 from slm_espnet.training.batches import form_batches, mix_batches
 from slm_espnet.training.build import (
     apply_encodings,
@@ -119,7 +120,7 @@ class SLMTask(AbsTask):
         group = parser.add_argument_group(description="Speech language model")
         group.add_argument("--foundation", type=str_or_none, help="YAML of the frozen pair; fills llm and prompt_conf")
         group.add_argument("--llm", type=str_or_none, choices=(*LLM_KINDS, None), help="Kind of language model")
-        group.add_argument("--llm_conf", action=NestedDictAction, default={}, help="model, revision, dtype, lora")
+        group.add_argument("--llm_conf", action=NestedDictAction, default={}, help="Keys of LLMConf: model, dtype, …")
         group.add_argument("--prompt_conf", action=NestedDictAction, default={}, help="Fields of PromptTemplate")
         group.add_argument("--input_size", type=int_or_none, help="Width of an encoding; read from the encodings")
         group.add_argument("--encoding_fingerprint", action=NestedDictAction, help="Read from the encodings")
@@ -177,6 +178,7 @@ class SLMTask(AbsTask):
         directories = encodings_directories(data)
         apply_foundation(vars(args))
         apply_encodings(vars(args), directories)
+        cls._say_plan(args)
         model = build_model(vars(args))
         args.llm_identity = dict(model.llm.identity())
         if args.train_shape_file:
@@ -208,6 +210,21 @@ class SLMTask(AbsTask):
             super().main_worker(args)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+    @classmethod
+    def _say_plan(cls, args: argparse.Namespace) -> None:
+        """What each device will hold, before anything large is loaded; of a training without GPUs only where asked."""
+        if not args.train_shape_file or not cls._writes(args) or not (args.ngpu or args.llm_conf.get("device_map")):
+            return
+        options = cls.build_iter_options(args, DistributedOption(), "train")
+        batches = list(form_batches(args, options, options.shape_files))
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        try:
+            logging.info(describe_training(vars(args), options.shape_files, batches, processes))
+        except UserError as error:
+            if args.llm_conf.get("device_map"):
+                raise
+            logging.warning(f"no plan of the memory: {error}")
 
     @staticmethod
     def _writes(args: argparse.Namespace) -> bool:

@@ -15,8 +15,16 @@ import torch
 
 from slm_espnet.errors import UserError
 
-# what ESPnet's own checkpoints hold beside tensors and plain values: times, and averages as numpy's numbers
-FORMER_TYPES = [timedelta, np._core.multiarray.scalar, np.dtype, type(np.dtype(np.float64))]
+# what checkpoints may hold beside tensors and plain values: numpy's numbers and arrays in the state of schedulers, and
+# in those of ESPnet's own trainer also times
+ALLOWED = [
+    timedelta,
+    np.ndarray,
+    np.dtype,
+    np._core.multiarray.scalar,
+    np._core.multiarray._reconstruct,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
+]
 # what torch.load ends in where a file is cut or changed; OSError comes from seeking beyond its ends
 UNREADABLE = (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError)
 
@@ -65,7 +73,7 @@ def load(path: Path) -> Any:
     """
     data = io.BytesIO(path.read_bytes())
     try:
-        with torch.serialization.safe_globals(FORMER_TYPES):
+        with torch.serialization.safe_globals(ALLOWED):
             return torch.load(data, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise DamagedFile(" ".join(str(error).split())[:120] or type(error).__name__) from error

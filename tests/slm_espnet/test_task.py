@@ -318,3 +318,15 @@ def test_ids_of_training_sets_must_differ(work, mixed):
         RowsWithEncodings(path)
     with pytest.raises(UserError, match="2 utterance.*enc/train, more0 for one.*stages 2 and 3"):
         RowsWithEncodings(f"{mixed.data}::{work}/enc/train", {"more0", "more1"})
+
+
+def test_memory_is_planned_before_a_model_is_loaded_that_is_dealt_out(work, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--max_epoch", 1)
+    plan, loaded = (caplog.text.index(said) for said in ("memory of each device in GiB", "go to devices cpu"))
+    assert plan < loaded
+    assert "batches of up to 4 utterances of 27 frames and" in caplog.text and "  cpu: " in caplog.text
+    caplog.clear()
+    with pytest.raises(UserError, match="device_map auto: the weights take .* there is room for"):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--llm_conf", "max_memory={'cpu': 1000}")
+    assert "go to devices" not in caplog.text
