@@ -236,10 +236,8 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        processes=$((ngpu > num_procs ? ngpu : num_procs)) nodes=()
-        [ "${num_nodes}" -eq 1 ] || nodes=(--num_nodes "${num_nodes}")
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((num_threads * processes))" "${nodes[@]}" --name "${slm_tag}" \
-            "${slm_exp}/train.log" \
+        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+            $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
             --valid_data_path_and_name_and_type "$(pairs ${valid_set}),speech,slm_rows" \
