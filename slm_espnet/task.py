@@ -79,6 +79,8 @@ DEFAULTS = {
 }
 
 
+LAST_KEY = "distributed"  # with which ESPnet ends config.yaml
+
 # ESPnet's options that have no meaning here, and their defaults
 NOT_OFFERED = {
     "use_deepspeed": False,
@@ -262,8 +264,10 @@ class SLMTask(AbsTask):
         if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
             return
         try:
-            before = read_yaml(output_dir / "config.yaml", "the configuration that the training began with") or {}
+            before = read_yaml(output_dir / "config.yaml", "the configuration that the training began with")
         except UserError:
+            before = None
+        if not isinstance(before, dict) or LAST_KEY not in before:
             return  # cut while a training started; it is written anew, and the checkpoint knows the foundations, too
         cure = "give another --output_dir, or the foundations it was trained with"
         if before.get("encoding_fingerprint") is not None:

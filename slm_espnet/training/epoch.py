@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, NoReturn
 
 import torch
@@ -45,14 +45,14 @@ class TrainingEpoch:
 
         Args:
             session: the training.
-            batches: iterable of (utterance ids, batch of the collate function), with a length.
+            batches: iterable of (utterance ids, batch of the collate function).
             reporter: of this epoch.
             writer: of TensorBoard, or None.
         """
         self.session, self.batches, self.reporter, self.writer = session, batches, reporter, writer
         self.options, self.processes = session.options, session.processes
-        self.of = len(batches)
-        self.log_interval = self.options.log_interval or max(self.of // 20, 10)
+        self.of = len(batches) if isinstance(batches, Sized) else 0
+        self.log_interval = self.options.log_interval or (max(self.of // 20, 10) if self.of else 100)
         self.done = 0  # batches
         self.updated = False  # whether a step has changed the weights
         self.trained = session.trained
@@ -97,9 +97,7 @@ class TrainingEpoch:
         if len(processes) == self.processes.size:
             resume.restore_random_state(processes[rank]["random"])
         else:
-            logging.warning(
-                f"{len(processes)} processes have become {self.processes.size}: dropout differs from now on"
-            )
+            logging.warning(f"{len(processes)} processes are {self.processes.size} now: dropout differs from here on")
             set_all_random_seed(self.options.seed + position.epoch + position.batches)
         if self.processes.first:
             self.seen.update(resume.restore_seen(processes))

@@ -16,6 +16,7 @@ from espnet2.main_funcs.average_nbest_models import average_nbest_models
 from espnet2.train.reporter import Reporter, SubReporter
 from espnet2.train.trainer import TrainerOptions
 
+from slm_espnet.checkpoint import check_llm
 from slm_espnet.compat import weights_only_loads
 from slm_espnet.encodings.fingerprint import check_fingerprint
 from slm_espnet.errors import UserError
@@ -119,6 +120,8 @@ class Session:
             cure = "give another --output_dir, or the encodings it was trained on"
             expected = foundations["encoding_fingerprint"]
             check_fingerprint(expected, self.model.encoding_fingerprint, self.output_dir, cure)
+        if foundations.get("llm_identity"):
+            check_llm(foundations["llm_identity"], self.model.llm.identity(), self.output_dir)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizers"][0])

@@ -129,6 +129,32 @@ def test_going_on_with_other_batches_is_refused(tiny_training, tmp_path, capfd):
     assert f"epoch 1 had {STEPS} batches and has 4 now" in capfd.readouterr().err
 
 
+def test_a_configuration_cut_while_a_training_started_is_written_anew(tiny_training, tmp_path):
+    output_dir = tmp_path / "exp"
+    tiny_training.run_forked(output_dir, prepare=at_step(2, signal.SIGTERM))
+    whole = (output_dir / "config.yaml").read_text(encoding="utf-8")
+    for cut in ("", whole[: whole.index("weights_sha256") + 30], whole[: whole.index("llm_conf") + 3] + ": ["):
+        (output_dir / "config.yaml").write_text(cut, encoding="utf-8")
+        assert tiny_training.run_forked(output_dir, prepare=at_step(0, signal.SIGTERM)) == [STOPPED]
+        assert (output_dir / "config.yaml").read_text(encoding="utf-8") == whole
+
+
+def test_the_checkpoint_knows_its_foundations(tiny_training, tmp_path):
+    output_dir = tmp_path / "exp"
+    tiny_training.run_forked(output_dir, prepare=at_step(2, signal.SIGTERM))
+    (output_dir / "config.yaml").unlink()
+    state = read_checkpoint(output_dir)[0]
+    fingerprint, identity = state["foundations"]["encoding_fingerprint"], state["foundations"]["llm_identity"]
+    changes = [
+        ({"encoding_fingerprint": {**fingerprint, "frame_shift": 0.08}}, "frame_shift: expected 0.08, found 0.04"),
+        ({"llm_identity": {**identity, "weights_sha256": "x"}}, "belongs to the LLM"),
+    ]
+    for changed, message in changes:
+        save({**state, "foundations": changed}, output_dir / CHECKPOINT)
+        with pytest.raises(UserError, match=message):
+            tiny_training.run(output_dir)
+
+
 # Files
 
 
