@@ -233,7 +233,7 @@ def validate(session: Session, batches: Any, reporter: SubReporter, updated: boo
         updated: whether training has changed the weights in this epoch, for the checkpoint.
     """
     session.model.eval()
-    processes, results, iterator = session.processes, [], iter(batches)
+    processes, results, iterator = session.processes, [], iter(remaining(batches))
     session.model.validation_share = (processes.rank, processes.size)
     while True:
         item = next(iterator, None)
@@ -259,6 +259,7 @@ def validate(session: Session, batches: Any, reporter: SubReporter, updated: boo
 
 def leave(session: Session) -> NoReturn:
     """End the process after a checkpoint was written."""
+    session.processes.gather(None)  # nobody leaves before that: who has started them may end the others then
     why = session.stop.reason or "another process was asked to stop"
     logging.warning(f"{why}: the checkpoint is written; run the same command again to go on (exit status {STOPPED})")
     sys.exit(STOPPED)

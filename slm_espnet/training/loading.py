@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from torch.utils.data import DataLoader
 
 from slm_espnet.training.groups import CountedBatches
+from slm_espnet.training.signals import SIGNALS
 
 
-def remaining(batches: Any, done: int) -> Iterable[Any]:
+def remaining(batches: Any, done: int = 0) -> Iterable[Any]:
     """The batches after the first `done`; those are not loaded where the list of batches is known beforehand."""
-    if not done:
-        return batches
     loader = batches.batches if isinstance(batches, CountedBatches) else batches
-    if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, list):
-        return part(loader, loader.batch_sampler[done:])
-    return itertools.islice(iter(batches), done, None)
+    if not isinstance(loader, DataLoader) or not isinstance(loader.batch_sampler, list):
+        return itertools.islice(iter(batches), done, None)
+    if done:
+        loader = part(loader, loader.batch_sampler[done:])
+    if loader.num_workers:
+        loader.worker_init_fn = functools.partial(_begin_worker, loader.worker_init_fn)
+    return loader
+
+
+def _begin_worker(begin: Callable[[int], None] | None, number: int) -> None:
+    """Go on loading when the whole group of processes is asked to stop: the training needs its next batch until then.
+
+    A worker that a signal ends takes the training down with it.
+    """
+    for signal_number in SIGNALS:
+        signal.signal(signal_number, signal.SIG_IGN)
+    if begin is not None:
+        begin(number)
 
 
 def part(loader: DataLoader, batches: Sequence[Sequence[str]]) -> DataLoader:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from slm_espnet.errors import UserError
-from slm_espnet.training import epoch, launch
+from slm_espnet.training import epoch, launch, session
 from slm_espnet.training.distributed import Processes
 from slm_espnet.training.groups import SEEN
 from slm_espnet.training.launch import Launch, read_launch
@@ -83,9 +83,11 @@ def test_validation_is_the_same_for_any_number_of_processes(tiny_training, tmp_p
 
 
 def stop_second(step_number: int, signal_number: int):
-    """Makes the second process send itself a signal before a step; writing is for the first one only."""
+    """Makes the second process send itself a signal before a step, and fail where it would write a file."""
 
     def prepare(rank: int) -> None:
+        if rank == 1:
+            session.save = session.link = session.average_nbest_models = epoch.report_seen = None
         before, steps = epoch.TrainingEpoch._step, iter(range(1000))
 
         def step(self, *arguments):

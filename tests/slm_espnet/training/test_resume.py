@@ -33,15 +33,15 @@ def whole(tiny_training, tmp_path_factory) -> Path:
     return output_dir
 
 
-def at_step(number: int, signal_number: int):
-    """Makes a process send itself a signal before its step of that number, counted from its own start."""
+def at_step(number: int, signal_number: int, group: bool = False):
+    """Makes a process send itself (or its group) a signal before its step of that number, counted from its start."""
 
     def prepare(_rank: int) -> None:
         before, steps = epoch.TrainingEpoch._step, iter(range(1000))
 
         def step(self, *arguments):
             if next(steps) == number:
-                os.kill(os.getpid(), signal_number)
+                (os.killpg if group else os.kill)(os.getpid(), signal_number)
             before(self, *arguments)
 
         epoch.TrainingEpoch._step = step
@@ -103,6 +103,19 @@ def test_asked_to_stop_it_loses_nothing_though_no_checkpoints_are_due(tiny_train
     assert tiny_training.run_forked(output_dir, "--save_every_seconds", 0, prepare=prepare) == [STOPPED]
     position = read_checkpoint(output_dir)[0]["position"]
     assert (position["epoch"], position["batches"], position["of"]) == (2, 4, STEPS), "the step was finished"
+    tiny_training.run(output_dir)
+    assert_same_training(whole, output_dir)
+
+
+def test_asked_as_a_group_the_processes_that_load_data_go_on_until_the_end(tiny_training, whole, tmp_path):
+    output_dir = tmp_path / "exp"
+
+    def prepare(rank: int) -> None:
+        os.setpgid(0, 0)
+        at_step(2, signal.SIGTERM, group=True)(rank)
+
+    assert tiny_training.run_forked(output_dir, "--num_workers", 1, prepare=prepare) == [STOPPED]
+    assert read_checkpoint(output_dir)[0]["position"]["batches"] == 3
     tiny_training.run(output_dir)
     assert_same_training(whole, output_dir)
 
