@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import pickle
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ ALLOWED = [
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)),
 ]
 # what torch.load ends in where a file is cut or changed; OSError comes from seeking beyond its ends
-UNREADABLE = (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError)
+UNREADABLE = (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError, zipfile.BadZipFile)
 
 
 class DamagedFile(Exception):
@@ -73,6 +74,11 @@ def load(path: Path) -> Any:
     """
     data = io.BytesIO(path.read_bytes())
     try:
+        with zipfile.ZipFile(data) as archive:
+            broken = archive.testzip()  # torch.load does not look at the checksums
+        if broken is not None:
+            raise DamagedFile(f"the checksum of {broken} is wrong")
+        data.seek(0)
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(data, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
