@@ -28,6 +28,7 @@ ESPNET_NEEDS = [
     "typeguard",
 ]
 INSTALL_REQUIRES = [
+    "accelerate",
     "beautifulsoup4",
     "huggingface_hub",
     "Jinja2",

@@ -202,6 +202,26 @@ def unfiltered_lhotse(recipe: types.ModuleType):
             setattr(recipe, name, function)
 
 
+@contextmanager
+def weights_only_loads():
+    """Inside of the context torch.load takes tensors and plain values only, whatever its caller says.
+
+    Why: ESPnet's average_nbest_models loads the epochs' weights with weights_only=False, which runs whatever code a
+    changed file holds.
+    Can go: when it loads them with weights_only=True.
+    """
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def _espnet_cure() -> str:
     # --no-deps: its caps on setuptools would make pip replace torch
     return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"

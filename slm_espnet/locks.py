@@ -17,7 +17,8 @@ from typing import BinaryIO
 from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write
 
-UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network file systems, as they are mounted
+# by some network file systems, as they are mounted
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Lock:
@@ -36,6 +37,8 @@ class Lock:
         """
         self.path, self.what = path, what
         self._file: BinaryIO | None = self._taken(wait)
+        # a lock lives as long as any copy of the open file: processes that load data must not keep it
+        os.register_at_fork(after_in_child=self._file.close)
         try:
             self._file.truncate(0)
             self._file.write(f"{socket.gethostname()} {os.getpid()}\n".encode())

@@ -124,17 +124,18 @@ def _groups(directories: list[Path], opened: list[RowTable], shapes: Shapes, sha
 
 
 class CountedBatches:
-    """The batches of one epoch; counts the examples of each group as they pass."""
+    """The batches of one epoch, and how many examples of each group were trained on."""
 
     def __init__(self, batches: torch.utils.data.DataLoader, groups: Groups):
         self.batches, self.groups = batches, groups
         self.counts: Counter[Group] = Counter()
 
     def __iter__(self) -> Iterator[tuple[list[str], dict[str, torch.Tensor]]]:
-        self.counts.clear()
-        for utt_ids, batch in self.batches:
-            self.counts.update(self.groups.of(utt_ids))
-            yield utt_ids, batch
+        return iter(self.batches)
+
+    def count(self, utt_ids: Sequence[str]) -> None:
+        """Note that a batch was trained on."""
+        self.counts.update(self.groups.of(utt_ids))
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -149,14 +150,6 @@ class CountedIterFactory(AbsIterFactory):
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> CountedBatches:
         """One epoch."""
         return CountedBatches(self.inner.build_iter(epoch, shuffle), self.groups)
-
-
-def sum_over_processes(batches: CountedBatches, device: str) -> Counter[Group]:
-    """Counts of all processes of a distributed training."""
-    names = batches.groups.names
-    values = torch.tensor([batches.counts[name] for name in names], device=device)
-    torch.distributed.all_reduce(values)
-    return Counter(dict(zip(names, values.tolist(), strict=True)))
 
 
 def report_seen(counts: Mapping[Group, int], epoch: int, output_dir: Path) -> None:

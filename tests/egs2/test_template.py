@@ -318,3 +318,23 @@ def test_several_training_sets_are_one_training(recipe):
     done, calls = slm(recipe, "--train_set", " ".join(sets), "--stage", "3", "--stop_stage", "3")
     (output,) = option(calls[0], "--output_dir")
     assert done.returncode == 0 and len(Path(output).name) < 200, "a file system takes no more than 255 bytes"
+
+
+def test_processes_and_nodes_reach_the_launcher_and_the_training(recipe):
+    launcher = recipe / "launcher"
+    launcher.write_text(
+        '#!/usr/bin/env bash\necho "launcher $*" >>calls\nwhile [[ $1 == --* ]]; do shift 2; done\n"${@:2}"\n'
+    )
+    launcher.chmod(0o755)
+    (recipe / "cmd.sh").write_text((recipe / "cmd.sh").read_text() + 'export cuda_cmd="./launcher"\n')
+    slm(recipe, "--stop_stage", "3", "--nj", "1")
+    options = ("--stage", "4", "--stop_stage", "4", "--ngpu", "4", "--num_nodes", "2", "--num_threads", "3")
+    done, calls = slm(recipe, *options)
+    assert done.returncode == 0, done.stderr
+    asked, train = calls[:2]
+    assert option(asked, "--gpu") == ["4"] and option(asked, "--num_nodes")[0] == "2"
+    assert option(asked, "--num_threads")[0] == "12", "three for each process"
+    assert [option(train, name) for name in ("--ngpu", "--num_nodes", "--num_procs")] == [["4"], ["2"], ["1"]]
+    _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--num_procs", "2", "--overwrite", "true")
+    assert "--num_nodes" not in calls[0].split("train.log")[0], "launchers that know one node only are not asked"
+    assert option(calls[1], "--num_procs") == ["2"] and option(calls[0], "--num_threads")[0] == "2"

@@ -137,7 +137,7 @@ def weights(path):
 
 
 def test_checkpoints_hold_the_adapter_only(trained):
-    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=True)
     names = set(checkpoint["model"])
     assert names and all(name.startswith("adapter.") or name == "training_forwards" for name in names)
     assert checkpoint["model"]["training_forwards"] == 8
@@ -271,7 +271,7 @@ def test_kl_is_trained_and_reported_and_the_configuration_says_what_was_seen(wor
     with caplog.at_level(logging.INFO):
         train(work, tmp_path / "exp", *weights, train_data=own)
     assert "loss: 1 KL to the LLM on the transcript (temperature 2) + 1 CTC; CTC alone in the first 2" in caplog.text
-    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=True)
     stats = checkpoint["reporter"]["stats"]
     assert 0 < stats[2]["train"]["loss_kl"] < 20 and "loss_ce" not in stats[2]["train"]
     assert stats[2]["valid"]["loss_kl"] > 0 and stats[2]["valid"]["loss_ce_shuffled"] > 0
@@ -333,3 +333,15 @@ def test_ids_of_training_sets_must_differ(work, mixed):
         RowsWithEncodings(path)
     with pytest.raises(UserError, match="2 utterance.*enc/train, more0 for one.*stages 2 and 3"):
         RowsWithEncodings(f"{mixed.data}::{work}/enc/train", {"more0", "more1"})
+
+
+def test_memory_is_planned_before_a_model_is_loaded_that_is_dealt_out(work, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--max_epoch", 1)
+    plan, loaded = (caplog.text.index(said) for said in ("memory of each device in GiB", "go to devices cpu"))
+    assert plan < loaded
+    assert "batches of up to 4 utterances of 27 frames and" in caplog.text and "  cpu: " in caplog.text
+    caplog.clear()
+    with pytest.raises(UserError, match="device_map auto: the weights take .* there is room for"):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--llm_conf", "max_memory={'cpu': 1000}")
+    assert "go to devices" not in caplog.text

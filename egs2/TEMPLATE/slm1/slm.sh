@@ -20,7 +20,9 @@ overwrite=false       # do the chosen stages again from nothing, even where they
 max_failed=0.01       # largest share of utterances that a stage may leave out
 nj=2                  # jobs of stage 2
 inference_nj=2        # jobs of stage 5
-ngpu=0                # GPUs for training; more than 0: encoding uses one per job, too
+ngpu=0                # GPUs for training, on each node; more than 0: encoding uses one per job, too
+num_nodes=1           # nodes for training
+num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
 gpu_inference=false   # decode on GPUs, one per job
 num_threads=1         # CPU threads of each job
 train_num_threads=1   # CPU threads of stage 4
@@ -71,11 +73,8 @@ INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . ./path.sh
 . ./cmd.sh
 
-log() { echo "$(date '+%F %T') $*"; }
-fail() { echo "error: slm.sh: $*" >&2; exit 2; }
-words() { xargs -n 1 <<<"$*" | awk 'NF && !seen[$0]++' | xargs; }               # each word once
-sanitize() { sed -e 's/--//g' -e 's/[^A-Za-z0-9_.+-]\+/_/g' -e 's/^_*//' -e 's/_*$//' <<<"$*"; }  # as a part of a name
-digest() { cat "$@" 2>/dev/null | sha1sum | cut -c 1-12 || true; }  # what is missing, Python names better
+# shellcheck source=functions.sh
+. "$(dirname "$(readlink -f "$0")")/functions.sh"
 
 [ $# -eq 0 ] || fail "unexpected argument '$1' (options begin with --; --help lists them)"
 [ -n "${foundation}" ] || fail "--foundation is needed: a YAML such as conf/foundation/mini.yaml"
@@ -117,44 +116,6 @@ ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
 : "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
-
-# begin N "what": true when the stage is to be run; prints its heading and starts its clock.
-begin() {
-    [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] || return 1
-    [[ " ${skip_stages} " != *" $1 "* ]] || return 1
-    stage_began=${SECONDS}
-    log "stage $1: $2"
-}
-end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
-
-# is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
-is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
-mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
-# alone FOLDER: stop where another slm.sh prepares this folder; the lock goes with this script, however it ends.
-alone() {
-    mkdir -p "$1" && exec {lock}>>"$1/.lock"
-    flock -n "${lock}" || fail "$1 is being prepared by another slm.sh ($(cat "$1/.lock")); wait for it, or end it"
-    echo "process $$ on $(hostname)" >"$1/.lock"
-}
-
-# paths FOLDER: FOLDER/<set> for each set of the rest; pairs: <data directory>::<encodings> of each, in one line.
-paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
-pairs() { local name; for name in "$@"; do echo "${datadir}/${name}::${encodings}/${name}"; done | xargs; }
-# joined SET...: one name for several sets, as a file's name of a bearable length.
-joined() { set -- "$(words "$*" | tr ' ' +)"; [ ${#1} -le 120 ] || set -- "${1:0:100}+$(digest <<<"$1")"; echo "$1"; }
-heard_in() { for name in "$@"; do cat "${datadir}/${name}/same_audio_as" 2>/dev/null || echo "${name}"; done; } # sets
-
-# array LOGDIR NJ OPTIONS -- COMMAND: run a job array over all sets, then join what the jobs wrote.
-array() {
-    local logdir=$1 jobs=$2 options=()
-    shift 2
-    while [ "$1" != -- ]; do options+=("$1"); shift; done
-    shift
-    log "logs are in ${logdir}"
-    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
-        "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
-    "$@" --num_jobs "${jobs}" --merge true
-}
 
 [ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
 
@@ -239,12 +200,14 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "${train_num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
+        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+            $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
             --valid_data_path_and_name_and_type "$(pairs ${valid_set}),speech,slm_rows" \
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
-            --ngpu "${ngpu}" --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
+            --ngpu "${ngpu}" --num_nodes "${num_nodes}" --num_procs "${num_procs}" \
+            --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
         ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
