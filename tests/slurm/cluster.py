@@ -19,6 +19,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,10 +84,11 @@ PartitionName=short Nodes=ALL MaxTime=5 DefMemPerCPU=100 PriorityTier=1
 class Cluster:
     """The owner's side: starts the cluster and ends it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+        self.folder.chmod(0o711)  # munge refuses a socket that not everybody can reach
         self._server = subprocess.Popen(
-            [sys.executable, __file__, "serve", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, "serve", self.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         said = self._server.stdout.readline()
         if said != "ready\n":
@@ -103,12 +105,16 @@ class Cluster:
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     def kill_node(self, name: str) -> None:
-        """A power cut: no process of the node says good-bye."""
+        """A power cut: no process of the node says good-bye. The controller is told, as a cluster's monitoring would.
+
+        (By itself it notices after 28 seconds with this SlurmdTimeout.)
+        """
         keeper = int((self.folder / f"{name}.keeper").read_text())
         victims = [keeper, *descendants(keeper)]
         for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none sees another one's death
             for pid in victims:
                 _send(pid, number)
+        self.call("scontrol", "update", f"nodename={name}", "state=down", "reason=power cut")
 
     def start_node(self, name: str) -> None:
         """Power is back; returns when jobs can run there."""

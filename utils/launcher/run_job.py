@@ -82,7 +82,7 @@ def _under_slurm(spool: Spool, array: JobArray, offset: int, _gpus: str) -> JobR
         result = JobResult(number, AGAIN, f"asked {runs} times to be run again")
     elif result.status == AGAIN and _queued_again(array):
         return result
-    elif ended and result.status not in (0, AGAIN):
+    elif result.status not in (0, AGAIN) and (ended or _is_ended_by_slurm(array, result)):
         return result  # Slurm says why, and may run it again by itself
     spool.finish(result, size)
     return result
@@ -117,16 +117,33 @@ def _on_every_node(array: JobArray) -> list[str]:
             "--cpus-per-task", str(array.num_threads)]  # fmt: skip
 
 
+def _is_ended_by_slurm(array: JobArray, result: JobResult) -> bool:
+    """Whether Slurm is just ending this job: cancels it, makes room, or its time is over."""
+    if result.status < 0 or result.status > 128:  # a signal, which may reach this process a little later
+        time.sleep(1)
+    return _state(_task(array)).get("JobState") == "COMPLETING"
+
+
 def _queued_again(array: JobArray) -> bool:
     """Whether a job that asks to be run again will be, or is not to be, without the launcher."""
-    task = os.environ["SLURM_JOB_ID"]
-    if array.variable is not None:
-        task = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    state = dict(pair.partition("=")[::2] for pair in _scontrol("show", "job", task, "--oneliner").split())
+    task = _task(array)
+    state = _state(task)
     if state.get("JobState") == "RUNNING":
         return subprocess.run(["scontrol", "requeue", task], check=False).returncode == 0
     # Slurm is ending it: cancelled, or queued again already; at its time limit it is the launcher who runs it again
     return state.get("JobState") == "COMPLETING" and state.get("Reason") != "TimeLimit"
+
+
+def _task(array: JobArray) -> str:
+    """How scontrol calls this job."""
+    if array.variable is None:
+        return os.environ["SLURM_JOB_ID"]
+    return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+
+
+def _state(task: str) -> dict[str, str]:
+    """JobState, Reason and more of a job; empty where Slurm cannot be asked."""
+    return dict(pair.partition("=")[::2] for pair in _scontrol("show", "job", task, "--oneliner").split())
 
 
 def _scontrol(*arguments: str) -> str:

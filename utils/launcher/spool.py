@@ -59,13 +59,20 @@ class Spool:
         """
         prepare_logs(array)
         try:
-            self.remove()
-            self.folder.mkdir(parents=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._make()
             write(self.folder / "owner", f"{os.uname().nodename} {os.getpid()}\n")
             what = {"array": asdict(array), "cwd": os.getcwd(), "environment": environment or {}}
             write(self.folder / "job.json", json.dumps(what), mode=0o600)
         except OSError as error:
             raise UsageError(f"cannot write {self.folder} ({error.strerror})") from error
+
+    def _make(self) -> None:
+        while True:
+            try:
+                return self.folder.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError:  # the other launchers here have ended just now, and the folder above was empty
+                self.folder.parent.parent.stat()
 
     def is_there(self) -> bool:
         """Whether what `begin` wrote can be seen on this machine."""

@@ -27,6 +27,7 @@ SCRIPT = Path(__file__).resolve().with_name("run_job.py")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15",
        "-o", "ServerAliveCountMax=4")  # fmt: skip
 UNREACHABLE = 255  # ssh's own status
+NOWHERE = "no machine could be reached"
 LOST = 120.0  # seconds without a sign of life after which a job ends itself
 BEAT = 15.0  # seconds between signs of life to a job
 FILE_DELAY = 60.0  # seconds after which a file written on another machine must be seen here
@@ -87,7 +88,7 @@ class SshBackend:
                 raise
             finally:
                 self._stopping.set()
-        if any(result.status == UNREACHABLE for result in results):
+        if any(result.note == NOWHERE for result in results):
             said = "; ".join(f"{host}: {words}" for host, words in self._dead.items())
             raise UsageError(f"no machine of {self.path} can be reached ({said}); does `ssh HOST true` ask nothing?")
         sizes = {number: size for number, (_, size) in spool.results().items()}
@@ -101,7 +102,7 @@ class SshBackend:
             slot = free.get()
             if slot is None:  # no machine is left; the next one that waits is told, too
                 free.put(None)
-                return JobResult(number, UNREACHABLE, "no machine could be reached")
+                return JobResult(number, 1, NOWHERE)
             if slot.host.name in self._dead:
                 self._drop(free)
                 continue
