@@ -77,14 +77,15 @@ class SlurmRun:
     def run(self) -> list[JobResult]:
         """Submit and wait."""
         self._submit(self.array.numbers)
-        look, poll, now = FIRST_LOOK, FIRST_POLL, time.monotonic()
+        first_poll = min(FIRST_POLL, self.conf.longest_poll)
+        look, poll, now = FIRST_LOOK, first_poll, time.monotonic()
         next_poll, next_progress = now + poll, now + PROGRESS
         while self._collect():
             time.sleep(look)
             look = min(look * LOOK_GROWTH, SELDOMEST_LOOK)
             if (now := time.monotonic()) >= next_poll:
                 seen = self._ask()
-                poll = FIRST_POLL if self._ended else min(poll * POLL_GROWTH, self.conf.longest_poll)
+                poll = first_poll if self._ended else min(poll * POLL_GROWTH, self.conf.longest_poll)
                 next_poll = time.monotonic() + poll
                 if seen and now >= next_progress:
                     self._say_once(f"{self._counts(seen)}")

@@ -147,9 +147,13 @@ def _is_of_a_job(name: str) -> bool:
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Keeps an interrupt until the end, so that no job is submitted whose number is not known."""
-    waiting = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    kept: list[int] = []
+    before = {number: signal.signal(number, lambda which, _: kept.append(which))
+              for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}  # fmt: skip
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(kept):
+            signal.raise_signal(number)

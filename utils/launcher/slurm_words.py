@@ -6,6 +6,9 @@ from launcher.job import JobArray
 
 # Beginnings of what sbatch says when it refuses, and what to do. The first that is found is taken.
 REFUSALS = (
+    ("Job violates accounting/QOS policy", "the cluster allows you fewer or smaller jobs than this: fewer jobs (--nj, "
+                                           "--inference_nj), or wait until others of yours have ended; asked for: "
+                                           "{wants}"),
     ("invalid partition", "there is no such partition: `sinfo -s` lists them; it is named in {conf}"),
     ("Invalid account", "this account or partition is not yours: `sacctmgr show assoc user=$USER` lists what is; "
                         "see --account in {conf}"),
@@ -21,9 +24,6 @@ REFUSALS = (
     ("More processors requested", "no node has {wants}: give a smaller --num_threads"),
     ("time limit", "the partition does not allow {wants}: `sinfo -o '%P %l'` lists the limits; give a shorter --time "
                    "in cmd.sh (what is stopped in time goes on where it stopped)"),
-    ("Job violates accounting/QOS policy", "the cluster allows you fewer or smaller jobs than this: fewer jobs (--nj, "
-                                           "--inference_nj), or wait until others of yours have ended; asked for: "
-                                           "{wants}"),
     ("Invalid job array", "the cluster takes no job arrays of this kind: `scontrol show config | grep MaxArraySize`"),
     ("Job dependency problem", "the --dependency in {conf} or cmd.sh names a job that is not there"),
     ("nrecognized option", "this sbatch does not know a flag: correct {conf}"),
