@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import shlex
 import signal
-import subprocess
 
 import pytest
-from conftest import until
+from slurm_harness import until
 
 # A program that stops in good order when it is told to, as the training does.
 GOOD_ORDER = "trap 'echo saved; exit 85' USR1 TERM; echo run >>runs; while [ ! -e enough ]; do sleep 0.1; done"

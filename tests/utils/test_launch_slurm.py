@@ -21,7 +21,9 @@ echo "$*" >>"${FAKE}/calls.${name}"
 count=$(wc -l <"${FAKE}/calls.${name}")
 answer=
 for ((n = count; n > 0; n--)); do
-    for file in "${FAKE}/answers/${name}.${n}"{,.error}; do [ -z "${answer}" ] && [ -e "${file}" ] && answer=${file}; done
+    for file in "${FAKE}/answers/${name}.${n}"{,.error}; do
+        [ -z "${answer}" ] && [ -e "${file}" ] && answer=${file}
+    done
 done
 if [ "${name}" = sbatch ] && { [[ ${answer} != *.error ]] || [ -e "${FAKE}/lost" ]; }; then
     [[ $* =~ --output=([^ ]*)%j ]] && echo "slurmstepd: words of Slurm" >"${BASH_REMATCH[1]}${count}.out"

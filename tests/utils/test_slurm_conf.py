@@ -60,7 +60,8 @@ def test_an_option_without_a_line_is_not_dropped(flags):
 
 
 @pytest.mark.parametrize(
-    "line", ["options gpu=* -p $0", "option gpu", "command", "default gpu=0 -p cpu", "set wait=3", "set file_delay=soon"]
+    "line",
+    ["options gpu=* -p $0", "option gpu", "command", "default gpu=0 -p cpu", "set wait=3", "set file_delay=soon"],
 )
 def test_wrong_lines_are_named(flags, line):
     with pytest.raises(UsageError, match=r"slurm\.conf:2: expected `command sbatch …`, .*found '" + line.split()[0]):
