@@ -126,17 +126,21 @@ def test_a_job_that_was_cancelled_by_hand_is_not_run_again(launch, cluster, tmp_
 def test_the_signal_before_the_time_limit_reaches_the_command_which_goes_on_later(launch, cluster, tmp_path):
     trained = launch("--time", "9:00", "train.log", "bash", "-c", GOOD_ORDER)
     deaf = launch("--time", "9:00", "deaf.log", "sh", "-c", "echo run >>deaf; while [ ! -e go ]; do sleep 0.1; done")
-    trained.file("runs"), deaf.file("deaf")
+    several = launch("--num_nodes", "2", "--time", "9:00", "two.log", "bash", "-c", GOOD_ORDER.replace("runs", "two"))
+    trained.file("runs"), deaf.file("deaf"), several.file("two", 2)
     jobs = [path.read_text().strip() for path in tmp_path.glob(".launch/*/jobs")]
+    assert len(jobs) == 3
     for job in jobs:  # what --signal=B:USR1@120 does two minutes before the end
         cluster.call("scancel", "--batch", "--signal=USR1", job)
     (tmp_path / "enough").touch()
     assert trained.end() == 0, trained.said
+    assert several.end() == 0, several.said
     (tmp_path / "go").touch()
     assert deaf.end() == 0, deaf.said
     log = (tmp_path / "train.log").read_text()
     assert (tmp_path / "runs").read_text() == "run\n" * 2
     assert log.count("# started") == 2 and log.index("\nsaved\n") < log.index("# ended with status 85")
+    assert (tmp_path / "two").read_text() == "run\n" * 4 and (tmp_path / "two.log").read_text().count("saved\n") == 2
     assert "takes no USR1 and goes on" in (tmp_path / "deaf.log").read_text()
 
 

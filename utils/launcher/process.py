@@ -35,10 +35,10 @@ def signal_group(process: subprocess.Popen, number: signal.Signals) -> None:
 
 
 def catches(process: subprocess.Popen, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal (it would end a process that has none)."""
+    """Whether a process has a handler for a signal, or waits for it (it would end a process that does neither)."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False
-    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
-    return bool(int(caught, 16) >> (number - 1) & 1)
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigCgt:", "SigBlk:"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
