@@ -22,7 +22,7 @@ def state(cluster, job: str) -> str:
 
 def test_jobs_run_as_they_would_here(launch, tmp_path):
     odd = "a b  'c' \"d\" $HOME * ; | %"
-    script = 'printf "%s" "$MINE$1" >out.JOB; echo "$OMP_NUM_THREADS [$CUDA_VISIBLE_DEVICES] $PWD"'
+    script = 'printf "%s" "$MINE$1" >out.JOB; echo "$OMP_NUM_THREADS [$CUDA_VISIBLE_DEVICES$SLURM_MEM_PER_CPU] $PWD"'
     # as from inside of a job: its own limits are not the new ones'
     one = launch("--num_threads", "2", "--mem", "100M", "JOB=2:4", "log/x.JOB.log", "sh", "-c", script, "sh", odd,
                  MINE="x  y", SLURM_MEM_PER_CPU="99999", SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="5")  # fmt: skip

@@ -129,8 +129,9 @@ def test_a_command_that_was_killed_for_memory(fake):
 
 
 def test_lost_nodes_where_the_cluster_does_not_queue_again(fake):
-    # the first run is lost with its node; the second one is the job's own
-    fake.answers("squeue", "1|N/A|RUNNING|None", "1|N/A|NODE_FAIL|None", "1|N/A|NODE_FAIL|None", "2|N/A|RUNNING|None")
+    # the first run is ended by Slurm, which says only later that its node was lost; the second one is left alone
+    lost, running = "1|N/A|NODE_FAIL|None", "|N/A|RUNNING|None"
+    fake.answers("squeue", *[f"1{running}"] * 9, lost, lost, f"2{running}")
     fake.answers("scontrol", "JobState=COMPLETING Reason=None")
     script = "echo run >>runs; [ $(wc -l <runs) -ge 2 ] || kill $$"
     status, said = fake.launch("x.log", "sh", "-c", script)

@@ -56,7 +56,8 @@ def test_jobs_run_elsewhere_as_they_would_here(start, tmp_path):
 
 
 def test_a_machine_that_does_not_answer_is_named_and_left_out(start, tmp_path):
-    status, said = launch(start, "dead1\nb\n", "JOB=1:4", "log/x.JOB.log", "sh", "-c", "echo $REMOTE >out.JOB")
+    status, said = launch(start, "dead1 jobs=3\nb\n", "--max_jobs_run", "1", "JOB=1:4", "log/x.JOB.log",
+                          "sh", "-c", "echo $REMOTE >out.JOB")  # fmt: skip
     assert status == 0, said
     assert said.count("dead1 cannot be reached (ssh: connect to host dead1 port 22: No route to host)") == 1
     assert [(tmp_path / f"out.{n}").read_text() for n in range(1, 5)] == ["b\n"] * 4
