@@ -33,6 +33,12 @@ def test_jobs_run_as_they_would_here(launch, tmp_path):
     assert sorted(path.name for path in (tmp_path / "log").iterdir()) == [f"x.{n}.log" for n in (2, 3, 4)]
 
 
+def test_jobs_have_the_environment_whatever_the_configuration_exports(launch, tmp_path):
+    (tmp_path / "mine.conf").write_text("command sbatch --export=PATH\noption num_threads=* -c $0\n")
+    one = launch("--config", "mine.conf", "x.log", "sh", "-c", 'echo "mine: $MINE"', MINE="a  b")
+    assert one.end() == 0 and "mine: a  b\n" in (tmp_path / "x.log").read_text()
+
+
 def test_a_task_that_fails_once_is_named_and_run_again_alone(launch, cluster, tmp_path):
     script = 'echo ran >>ran.JOB; [ JOB != 2 ] || [ -e cured ] || { echo "job JOB is broken"; exit 3; }'
     one = launch("JOB=1:3", "log/x.JOB.log", "sh", "-c", script)

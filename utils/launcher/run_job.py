@@ -38,6 +38,8 @@ def main(kind: str, folder: str, number: str, gpus: str = "") -> int:
         time.sleep(0.5)
     array, cwd, environment = spool.read()
     os.chdir(cwd)
+    if kind == "slurm":  # whatever --export in slurm.conf says; what Slurm has set stays
+        environment = {**environment, **os.environ}
     os.environ.update(environment)
     result = (_under_slurm if kind == "slurm" else _under_ssh)(spool, array, int(number), gpus)
     return result.status if result.status >= 0 else 128 - result.status

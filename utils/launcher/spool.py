@@ -21,6 +21,9 @@ from pathlib import Path
 
 from launcher.job import JobArray, JobResult, UsageError
 
+# variables that say nothing on another machine
+OF_THIS_MACHINE = ("DISPLAY", "HOSTNAME", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "TERM", "CUDA_VISIBLE_DEVICES", "_")
+OF_THIS_SESSION = ("SSH_", "XDG_", "DBUS_", "SLURM")  # beginnings of such
 BEAT = 300.0  # seconds after which a launcher on another machine that gave no sign of life is dead
 
 
@@ -51,7 +54,7 @@ class Spool:
             raise UsageError(f"{self.folder.name}: a launcher is running these jobs already (process {pid} on {host})")
         return self.jobs()
 
-    def begin(self, array: JobArray, environment: dict[str, str] | None = None) -> None:
+    def begin(self, array: JobArray) -> None:
         """Make the folder, empty, and what the jobs must know.
 
         Raises:
@@ -62,7 +65,7 @@ class Spool:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._make()
             write(self.folder / "owner", f"{os.uname().nodename} {os.getpid()}\n")
-            what = {"array": asdict(array), "cwd": os.getcwd(), "environment": environment or {}}
+            what = {"array": asdict(array), "cwd": os.getcwd(), "environment": _environment()}
             write(self.folder / "job.json", json.dumps(what), mode=0o600)
         except OSError as error:
             raise UsageError(f"cannot write {self.folder} ({error.strerror})") from error
@@ -188,3 +191,9 @@ def _is_launcher(pid: str) -> bool:
         return b"launch.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _environment() -> dict[str, str]:
+    """Variables for jobs on other machines."""
+    return {name: value for name, value in os.environ.items()
+            if name not in OF_THIS_MACHINE and not name.startswith(OF_THIS_SESSION)}  # fmt: skip

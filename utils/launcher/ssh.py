@@ -6,7 +6,6 @@ dies, so do its jobs. A machine that cannot be reached is named and gets no more
 
 from __future__ import annotations
 
-import os
 import queue
 import shlex
 import subprocess
@@ -31,9 +30,6 @@ NOWHERE = "no machine could be reached"
 LOST = 120.0  # seconds without a sign of life after which a job ends itself
 BEAT = 15.0  # seconds between signs of life to a job
 FILE_DELAY = 60.0  # seconds after which a file written on another machine must be seen here
-# variables that say nothing on another machine
-OF_THIS_MACHINE = ("DISPLAY", "HOSTNAME", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "TERM", "CUDA_VISIBLE_DEVICES", "_")
-OF_THIS_SESSION = ("SSH_", "XDG_", "DBUS_", "SLURM")  # beginnings of such
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class SshBackend:
         at_a_time = min(len(places), len(array.numbers), array.max_jobs_run or len(places))
         spool = Spool.of(array)
         spool.left_behind()
-        spool.begin(array, _environment())
+        spool.begin(array)
         beat = threading.Thread(target=self._beat, daemon=True)
         beat.start()
         with ThreadPoolExecutor(at_a_time) as executor:
@@ -204,8 +200,3 @@ def _noted(spool: Spool, number: int, delay: float) -> JobResult | None:
         if time.monotonic() >= deadline:
             return None
         time.sleep(0.5)
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items()
-            if name not in OF_THIS_MACHINE and not name.startswith(OF_THIS_SESSION)}  # fmt: skip
