@@ -98,20 +98,6 @@ def test_all_stages_in_order(recipe):
     assert done.stdout.count("done in") == 7 and "logs are in exp/slm_pair_train_asr_seed7/train.log" in done.stdout
 
 
-def test_training_on_several_nodes(recipe):
-    (recipe / "noting").write_text('#!/bin/sh\necho "launch $*" >>calls\nmkdir -p exp/slm_pair_train_seed1\n')
-    (recipe / "noting").chmod(0o755)
-    with open(recipe / "cmd.sh", "a") as file:
-        file.write("export cuda_cmd=./noting\n")
-    done, calls = slm(recipe, "--num_nodes", "2", "--ngpu", "4", "--stop_stage", "4", "--nj", "1",
-                      CUDA_VISIBLE_DEVICES="0,1,2,3")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (launched,) = [call for call in calls if call.startswith("launch")]
-    launcher, training = launched.split(" ./fake_python ")
-    assert (option(launcher, "--gpu"), option(launcher, "--num_nodes")) == (["4"], ["2"])
-    assert (option(training, "--ngpu"), option(training, "--num_nodes")) == (["4"], ["2"])
-
-
 def test_complete_stages_are_not_done_again_and_changes_are_noticed(recipe):
     slm(recipe)
     done, calls = slm(recipe)

@@ -20,7 +20,6 @@ max_failed=0.01       # largest share of utterances that a stage may leave out
 nj=2                  # jobs of stage 2
 inference_nj=2        # jobs of stage 5
 ngpu=0                # GPUs for training; more than 0: encoding uses one per job, too
-num_nodes=1           # nodes for training, with ngpu GPUs on each (slurm)
 gpu_inference=false   # decode on GPUs, one per job
 num_threads=1         # CPU threads of each job
 python=python3        # Python interpreter
@@ -235,13 +234,12 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        nodes=$([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}")
-        ${cuda_cmd} --gpu "${ngpu}" ${nodes} --num_threads "${num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
+        ${cuda_cmd} --gpu "${ngpu}" --num_threads "${num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
             --valid_data_path_and_name_and_type "$(pairs ${valid_set}),speech,slm_rows" \
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
-            --ngpu "${ngpu}" --num_threads "${num_threads}" --seed "${seed}" ${nodes} ${slm_args}
+            --ngpu "${ngpu}" --num_threads "${num_threads}" --seed "${seed}" ${slm_args}
         ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
