@@ -149,7 +149,7 @@ def test_a_job_whose_nodes_are_always_lost_is_given_up(fake):
 def test_a_moment_between_two_runs_is_not_the_end(fake):
     fake.answers("squeue", "1|N/A|NODE_FAIL|None", "1|N/A|PENDING|BeginTime", "1|N/A|CANCELLED|None",
                  "1|N/A|RUNNING|None")  # fmt: skip
-    status, said = fake.launch("x.log", "true", DELAY="2")
+    status, said = fake.launch("x.log", "true", DELAY="1")
     assert status == 0 and len(fake.calls("sbatch")) == 1, said
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from launcher.job import UsageError
 from launcher.slurm_words import is_transient
 
-PATIENCE = (1, 2, 5, 10, 20, 30)  # seconds between attempts to submit
+PATIENCE = (0.5, 1, 2, 5, 10, 20, 30)  # seconds between attempts to submit
 ANSWER = 120  # seconds in which Slurm's commands answer
 ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED",
          "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "SIGNALING", "STAGE_OUT", "STOPPED")  # fmt: skip
