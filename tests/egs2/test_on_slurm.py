@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from corpus_fixtures import librispeech
-from corpus_harness import Recipes, Work
+from corpus_harness import TRAINING, TRAINING_WITH_CTC, Recipes, Work
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slurm"))
 
@@ -25,8 +25,9 @@ case "$*" in
 esac
 exec {python}/python3 "$@"
 """
-OPTIONS = ("--local_data_opts", "--common_words 4 --biasing_sizes 2", "--test_sets", "test_clean",
-           "--biasing_dev_sets", "", "--nj", "2", "--inference_nj", "2",
+# Long enough to be interrupted.
+OPTIONS = ("--slm_args", f"{TRAINING} {TRAINING_WITH_CTC} --max_epoch 12", "--local_data_opts",
+           "--common_words 4 --biasing_sizes 2", "--test_sets", "test_clean", "--biasing_dev_sets", "", "--nj", "2", "--inference_nj", "2",
            "--inference_args", "--max_length 200 --max_length_ratio 0 --batch_size 1", "--inference_tag", "slow",
            )  # fmt: skip
 DECODING = "decode_slow"
