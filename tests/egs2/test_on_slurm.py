@@ -26,10 +26,11 @@ esac
 exec {python}/python3 "$@"
 """
 # Long enough to be interrupted.
-OPTIONS = ("--slm_args", f"{TRAINING} {TRAINING_WITH_CTC} --max_epoch 12", "--local_data_opts",
-           "--common_words 4 --biasing_sizes 2", "--test_sets", "test_clean", "--biasing_dev_sets", "", "--nj", "2", "--inference_nj", "2",
-           "--inference_args", "--max_length 200 --max_length_ratio 0 --batch_size 1", "--inference_tag", "slow",
-           )  # fmt: skip
+OPTIONS = (
+    "--local_data_opts", "--common_words 4 --biasing_sizes 2", "--test_sets", "test_clean", "--biasing_dev_sets", "",
+    "--slm_args", f"{TRAINING} {TRAINING_WITH_CTC} --max_epoch 12", "--nj", "2", "--inference_nj", "2",
+    "--inference_args", "--max_length 200 --max_length_ratio 0 --batch_size 1", "--inference_tag", "slow",
+)  # fmt: skip
 DECODING = "decode_slow"
 
 
