@@ -59,14 +59,14 @@ def test_a_recipe_survives_its_cluster(cluster, recipes, failing_once, tmp_path)
         first = executor.submit(run)
         until(lambda: first.done() or (work / "exp/slm_tiny/checkpoint.pth").exists())
         assert not first.done(), first.result().output[-4000:]
-        lose_node_of(cluster, "slm_tiny")
+        lose_node_of(cluster, "tiny")  # the name of the training
         said = first.result()
         assert said.status != 0 and "job(s) failed: 2" in said.output and "    the disk is full" in said.output
         second = executor.submit(run)
         part = f"exp/slm_tiny/{DECODING}/test_clean/hypotheses.2.jsonl"
         until(lambda: second.done() or ((work / part).exists() and (work / part).stat().st_size))
         assert not second.done(), second.result().output[-4000:]
-        lose_node_of(cluster, DECODING)
+        lose_node_of(cluster, f"{DECODING}/job.JOB")
         done = second.result()
     assert done.status == 0, done.output[-4000:]
     assert (work / "exp/slm_tiny/train.log").read_text().count("# started") == 2
@@ -81,6 +81,6 @@ def test_a_recipe_survives_its_cluster(cluster, recipes, failing_once, tmp_path)
 def lose_node_of(cluster, name: str) -> None:
     """Switch off the node on which a job runs, and on again."""
     lines = cluster.call("squeue", "--noheader", "--states=R", "--format=%j %N").splitlines()
-    (node,) = {line.split()[1] for line in lines if name in line}
+    (node,) = {line.split()[1] for line in lines if line.split()[0] == name}
     cluster.kill_node(node)
     cluster.start_node(node)
