@@ -84,6 +84,8 @@ def test_status_85_runs_again_and_keeps_the_log(tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted((tmp_path / "runs").read_text().splitlines()) == ["run 1"] + ["run 2"] * 2 + ["run 3"] * 3
     assert [(tmp_path / f"x.{n}.log").read_text().count("saved\n") for n in (1, 2, 3)] == [0, 1, 2]
+    said = [done.stderr.count(f"x.{n}.log: stopped in good order (status 85), is run again") for n in (1, 2, 3)]
+    assert said == [0, 1, 2]
 
 
 def test_an_interrupt_is_no_reason_to_run_again(tmp_path):
@@ -94,7 +96,8 @@ def test_an_interrupt_is_no_reason_to_run_again(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=10)
-    assert process.returncode == 130 and "interrupted" in said
+    assert process.returncode == 130 and "interrupted" in said and "The same command runs them again" in said
+    assert "is run again" not in said
     assert (tmp_path / "runs").read_text() == "run\n" and "saved" in (tmp_path / "x.log").read_text()
 
 

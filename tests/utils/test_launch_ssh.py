@@ -112,3 +112,9 @@ def test_jobs_end_with_the_launcher(start, tmp_path, number):
 def test_wrong_lines_are_named(start, line):
     status, said = launch(start, f"# machines\n{line}\n", "x.log", "true")
     assert status == 2 and f"conf/hosts:2: expected `host [jobs=N] [gpus=0,1]`, found '{line}'" in said
+
+
+def test_several_nodes_are_refused(start):
+    status, said = launch(start, "a\nb\n", "--num_nodes", "2", "x.log", "true")
+    cure = "jobs by ssh have one node; use cmd_backend=slurm in cmd.sh"
+    assert status == 2 and said == f"error: launch.py: --num_nodes: {cure}\n"
