@@ -25,7 +25,7 @@ num_nodes=1           # nodes for training
 num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
 gpu_inference=false   # decode on GPUs, one per job
 num_threads=1         # CPU threads of each job
-train_num_threads=1   # CPU threads of stage 4
+train_num_threads=1   # CPU threads of each process of stage 4
 python=python3        # Python interpreter
 
 # Data
