@@ -172,6 +172,7 @@ def serve(folder: Path) -> None:
     """Start everything, wait for the owner, end everything."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as `timeout` sends it to a whole group
     try:
         _configure(folder)
         os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
