@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: launch.py: {what} ({error.strerror}); all jobs were ended", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("launch.py: interrupted; all jobs were ended", file=sys.stderr)
+        print("launch.py: interrupted; all jobs were ended. The same command runs them again", file=sys.stderr)
         return 130
     failed = [result for result in results if result.status != 0]
     if failed:

@@ -59,6 +59,8 @@ class Launch:
             "WORLD_SIZE": self.num_nodes * self.processes,
             "LOCAL_RANK": 0,  # each sees its own GPUs alone
             LAUNCHER: os.getpid(),
+            # what this job may use is for all of them; --num_threads, where it is given, is each one's own
+            "OMP_NUM_THREADS": max(1, _threads() // self.processes),
         }
         if self.gpus:
             values["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus[local])
@@ -148,6 +150,12 @@ def _wait(processes: Sequence[subprocess.Popen], passed: set[int]) -> int:
         status = (own or failed)[0]
         return status if status > 0 else 128 - status
     return STOPPED if STOPPED in statuses else 0
+
+
+def _threads() -> int:
+    """CPU threads that this job may use: OMP_NUM_THREADS, as launchers set it, or else one for each core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() else len(os.sched_getaffinity(0))
 
 
 def _read_numbers(argv: Sequence[str]) -> dict[str, int]:

@@ -328,12 +328,13 @@ def test_processes_and_nodes_reach_the_launcher_and_the_training(recipe):
     launcher.chmod(0o755)
     (recipe / "cmd.sh").write_text((recipe / "cmd.sh").read_text() + 'export cuda_cmd="./launcher"\n')
     slm(recipe, "--stop_stage", "3", "--nj", "1")
-    options = ("--stage", "4", "--stop_stage", "4", "--ngpu", "4", "--num_nodes", "2", "--num_threads", "3")
+    options = ("--stage", "4", "--stop_stage", "4", "--ngpu", "4", "--num_nodes", "2", "--train_num_threads", "3")
     done, calls = slm(recipe, *options)
     assert done.returncode == 0, done.stderr
     asked, train = calls[:2]
     assert option(asked, "--gpu") == ["4"] and option(asked, "--num_nodes")[0] == "2"
     assert option(asked, "--num_threads")[0] == "12", "three for each process"
+    assert option(train, "--num_threads") == ["3"]
     assert [option(train, name) for name in ("--ngpu", "--num_nodes", "--num_procs")] == [["4"], ["2"], ["1"]]
     _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--num_procs", "2", "--overwrite", "true")
     assert "--num_nodes" not in calls[0].split("train.log")[0], "launchers that know one node only are not asked"

@@ -27,6 +27,8 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "slurmstepd", "munged", "sbatch", "squeue", "scontrol", "srun")
 NODES, CPUS, GPUS, MEMORY = ("n1", "n2"), 4, 2, 4000  # of each node; memory in MB
 MAX_ARRAY = 12  # indices are smaller than this
+PATIENCE = 240.0  # seconds that Slurm has to come up, on a machine that has other things to do
+UP = ("idle", "mix", "alloc", "comp")  # states of a node that can run jobs; some may wait for it already
 PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG = 36, 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 CONF = """
@@ -36,7 +38,7 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=5
+AuthInfo=socket={folder}/munge/socket,cred_expire=10
 CredType=cred/munge
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -55,11 +57,11 @@ ReturnToService=2
 JobRequeue=1
 MaxArraySize={max_array}
 MinJobAge=300
-SlurmdTimeout=6
-SlurmctldTimeout=6
-BatchStartTimeout=20
-MessageTimeout=10
-KillWait=3
+SlurmdTimeout=120
+SlurmctldTimeout=120
+BatchStartTimeout=120
+MessageTimeout=30
+KillWait=15
 CompleteWait=0
 InactiveLimit=0
 StateSaveLocation={folder}/state
@@ -107,13 +109,18 @@ class Cluster:
     def kill_node(self, name: str) -> None:
         """A power cut: no process of the node says good-bye. The controller is told, as a cluster's monitoring would.
 
-        (By itself it notices after 28 seconds with this SlurmdTimeout.)
+        (By itself it would notice after SlurmdTimeout, which is long: a busy machine is no dead node.)
         """
         keeper = int((self.folder / f"{name}.keeper").read_text())
-        victims = [keeper, *descendants(keeper)]
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none sees another one's death
-            for pid in victims:
-                _send(pid, number)
+        victims: list[int] = []
+        while new := [pid for pid in (keeper, *descendants(keeper)) if pid not in victims]:
+            for pid in new:  # stopped first: none sees another one's death, or starts more
+                _send(pid, signal.SIGSTOP)
+            victims += new
+        for pid in reversed(victims):  # children first: the kernel wakes a stopped group whose parent dies (SIGHUP)
+            _send(pid, signal.SIGKILL)
+        while any(map(_is_alive, victims)):  # its port is free then
+            time.sleep(0.02)
         self.call("scontrol", "update", f"nodename={name}", "state=down", "reason=power cut")
 
     def start_node(self, name: str) -> None:
@@ -153,10 +160,19 @@ def _parents() -> Iterator[tuple[int, int]]:
             yield int(entry.name), int(stat.rpartition(")")[2].split()[1])
 
 
+def _is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def serve(folder: Path) -> None:
     """Start everything, wait for the owner, end everything."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as `timeout` sends it to a whole group
     try:
         _configure(folder)
         os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
@@ -240,14 +256,15 @@ def _start(command: Sequence[str], output: Path) -> subprocess.Popen:
 def _say_when_ready(folder: Path, names: Sequence[str]) -> None:
     def ready() -> bool:
         states = subprocess.run(["sinfo", "-hN", "-o", "%N %t", "-p", "main"], capture_output=True, text=True).stdout
-        return {f"{name} idle" for name in names} <= set(states.splitlines())
+        up = {line.split()[0] for line in states.splitlines() if line.split()[1] in UP}
+        return up >= set(names)
 
     _wait(ready, folder / "log")
     print("ready", flush=True)
 
 
 def _wait(condition: object, logs: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         _reap()
         if time.monotonic() > deadline:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from slurm_harness import until
 
 # Starts a cluster with a job on it, says where it is, and is then killed.
@@ -20,13 +23,17 @@ time.sleep(600)
 """
 
 
-def test_it_ends_when_its_owner_is_killed(cluster):  # the fixture: only where there is Slurm
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_when_its_owner_is_killed(cluster, number):  # the fixture: only where there is Slurm
     command = [sys.executable, "-c", OWNER, str(Path(__file__).parent)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     folder = Path(owner.stdout.readline().strip())
     until((folder / "runs").exists, None)
     assert len(processes_of(folder)) >= 5, "controller, munge, two nodes, a job"
-    owner.kill()
+    if number == signal.SIGKILL:
+        owner.kill()
+    else:
+        os.killpg(owner.pid, number)  # all that did not detach itself
     owner.wait()
     owner.stdout.close()
     until(lambda: not folder.exists() and not processes_of(folder))

@@ -168,7 +168,8 @@ def test_jobs_that_had_to_make_room_come_back(launch, cluster, tmp_path):
 
 
 def test_a_node_that_dies_takes_nothing_with_it(launch, cluster, tmp_path):
-    script = "echo $SLURMD_NODENAME >>ran.JOB; [ $(wc -l <ran.JOB) -ge 2 ] || while [ ! -e enough ]; do sleep 0.1; done"
+    script = ("trap 'echo JOB >>heard' HUP TERM; echo $SLURMD_NODENAME >>ran.JOB; [ $(wc -l <ran.JOB) -ge 2 ] || "
+              "while [ ! -e enough ]; do sleep 0.1; done")  # fmt: skip
     array = launch("--num_threads", "2", "JOB=1:4", "log/x.JOB.log", "sh", "-c", script)
     for number in range(1, 5):
         array.file(f"ran.{number}")
@@ -179,3 +180,4 @@ def test_a_node_that_dies_takes_nothing_with_it(launch, cluster, tmp_path):
     ran = [(tmp_path / f"ran.{number}").read_text().split() for number in range(1, 5)]
     assert sorted(len(nodes) for nodes in ran) == [1, 1, 2, 2]
     assert all(nodes[0] == ("n2" if len(nodes) == 2 else "n1") for nodes in ran)
+    assert not (tmp_path / "heard").exists(), "power cuts give no signals"

@@ -84,17 +84,20 @@ def test_status_85_runs_again_and_keeps_the_log(tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted((tmp_path / "runs").read_text().splitlines()) == ["run 1"] + ["run 2"] * 2 + ["run 3"] * 3
     assert [(tmp_path / f"x.{n}.log").read_text().count("saved\n") for n in (1, 2, 3)] == [0, 1, 2]
+    said = [done.stderr.count(f"x.{n}.log: stopped in good order (status 85), is run again") for n in (1, 2, 3)]
+    assert said == [0, 1, 2]
 
 
 def test_an_interrupt_is_no_reason_to_run_again(tmp_path):
     script = "trap 'echo saved; exit 85' TERM; echo run >> runs; while :; do sleep 0.05; done"
     process = subprocess.Popen([LAUNCH, "x.log", "sh", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=10)
-    assert process.returncode == 130 and "interrupted" in said
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "interrupted" in said and "The same command runs them again" in said
+    assert "is run again" not in said
     assert (tmp_path / "runs").read_text() == "run\n" and "saved" in (tmp_path / "x.log").read_text()
 
 
@@ -104,11 +107,11 @@ def test_an_interrupt_ends_the_children(tmp_path):
         [LAUNCH, "x.log", "sh", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     child = tmp_path / "child"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not (child.exists() and child.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and "interrupted" in said
     status = Path(f"/proc/{child.read_text().strip()}/status")
     assert not status.exists() or "zombie" in status.read_text()

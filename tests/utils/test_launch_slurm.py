@@ -14,11 +14,15 @@ import pytest
 
 LAUNCH = str(Path(__file__).resolve().parents[2] / "utils" / "launch.py")
 # answers/NAME.N: what the N-th call of a program prints (the last one again and again); answers/NAME.N.error: to
-# standard error, with status 1. sbatch then starts the job unless there is a file `never`, after `delay` seconds.
+# standard error, with status 1. squeue answers when there is the file that answers/squeue_waits_for names. sbatch then
+# starts the job unless there is a file `never`, after `delay` seconds.
 PROGRAM = """#!/usr/bin/env bash
 name=$(basename "$0")
 echo "$*" >>"${FAKE}/calls.${name}"
 count=$(wc -l <"${FAKE}/calls.${name}")
+if [ "${name}" = squeue ] && [ -e "${FAKE}/answers/squeue_waits_for" ]; then
+    until [ -e "${FAKE}/$(cat "${FAKE}/answers/squeue_waits_for")" ]; do sleep 0.05; done
+fi
 answer=
 for ((n = count; n > 0; n--)); do
     for file in "${FAKE}/answers/${name}.${n}"{,.error}; do
@@ -84,7 +88,7 @@ class Fake:
 
     def launch(self, *arguments: str, **options) -> tuple[int, str]:
         process = self.start(*arguments, **options)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=400)
         return process.returncode, said
 
 
@@ -132,6 +136,7 @@ def test_lost_nodes_where_the_cluster_does_not_queue_again(fake):
     # the first run is ended by Slurm, which says only later that its node was lost; the second one is left alone
     lost, running = "1|N/A|NODE_FAIL|None", "|N/A|RUNNING|None"
     fake.answers("squeue", *[f"1{running}"] * 9, lost, lost, f"2{running}")
+    (fake.folder / "answers" / "squeue_waits_for").write_text("runs")
     fake.answers("scontrol", "JobState=COMPLETING Reason=None")
     script = "echo run >>runs; [ $(wc -l <runs) -ge 2 ] || kill $$"
     status, said = fake.launch("x.log", "sh", "-c", script)
@@ -195,7 +200,7 @@ def test_a_refused_part_takes_back_the_others(fake):
 
 def test_at_the_time_limit_the_launcher_runs_again_what_stopped_in_good_order(fake):
     fake.answers("scontrol", "JobState=COMPLETING Reason=TimeLimit")
-    fake.answers("squeue", "1|N/A|RUNNING|None")
+    fake.answers("squeue", "\n".join(f"{number}|N/A|RUNNING|None" for number in (1, 2, 3)))
     status, said = fake.launch("x.log", "sh", "-c", "echo run >>runs; [ $(wc -l <runs) -ge 3 ] || exit 85")
     assert status == 0 and (fake.folder / "runs").read_text() == "run\n" * 3, said
 
@@ -205,11 +210,11 @@ def test_an_interrupt_between_submission_and_answer_cancels_the_job(fake):
     slow = (fake.folder / "bin" / "sbatch").read_text() + "touch now; sleep 1\n"
     (fake.folder / "bin" / "sbatch").write_text(slow)
     process = fake.start("x.log", "true")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 400
     while not (fake.folder / "now").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=400)
     assert process.returncode == 130 and "interrupted" in said
     assert [call.split()[-1] for call in fake.calls("scancel")] == ["1"]
 

@@ -39,7 +39,7 @@ def start(tmp_path):
 
 def launch(start, hosts, *arguments, **environment):
     process = start(hosts, *arguments, **environment)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=400)
     return process.returncode, said
 
 
@@ -96,7 +96,7 @@ def test_status_85_runs_again_and_time_is_kept(start, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_jobs_end_with_the_launcher(start, tmp_path, number):
     process = start("a\n", "x.log", "sh", "-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 60")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     job = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
@@ -112,3 +112,9 @@ def test_jobs_end_with_the_launcher(start, tmp_path, number):
 def test_wrong_lines_are_named(start, line):
     status, said = launch(start, f"# machines\n{line}\n", "x.log", "true")
     assert status == 2 and f"conf/hosts:2: expected `host [jobs=N] [gpus=0,1]`, found '{line}'" in said
+
+
+def test_several_nodes_are_refused(start):
+    status, said = launch(start, "a\nb\n", "--num_nodes", "2", "x.log", "true")
+    cure = "jobs by ssh have one node; use cmd_backend=slurm in cmd.sh"
+    assert status == 2 and said == f"error: launch.py: --num_nodes: {cure}\n"

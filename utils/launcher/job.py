@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,12 @@ class JobResult:
     number: int
     status: int  # exit status; negative: killed by that signal
     note: str = ""  # why it was ended, when the launcher did it
+
+
+def say_again(array: JobArray, number: int) -> None:
+    """Tell that a job which stopped in good order is run again, for whoever stopped it and wonders."""
+    how = f"stopped in good order (status {AGAIN}), is run again; to end it, end this launcher"
+    print(f"launch.py: {array.log_of(number)}: {how}", file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str], more_options: Sequence[str] = ()) -> JobArray:

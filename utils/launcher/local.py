@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError
+from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.process import end
 from launcher.spool import prepare_logs
 
@@ -60,6 +60,7 @@ class LocalBackend:
                 result = self._run_job(array, number, gpus)
                 if result.status != AGAIN or self._stopping:
                     return result
+                say_again(array, number)
             return JobResult(number, AGAIN, f"asked {MOST_RUNS} times to be run again")
         finally:
             pool.put(gpus)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from launcher import hosts
 from launcher.hosts import Host
-from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError
+from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.spool import Spool, wait_for_logs
 
 SCRIPT = Path(__file__).resolve().with_name("run_job.py")
@@ -110,6 +110,8 @@ class SshBackend:
             runs += 1
             if result.status != AGAIN or runs >= MOST_RUNS:
                 return result
+            if not self._stopping.is_set():
+                say_again(array, number)
             spool.forget(number)
         return JobResult(number, -15, "interrupted")
 

@@ -194,6 +194,15 @@ def test_ranks_count_over_nodes_and_each_process_sees_its_gpus():
     assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["0,1", "2,3"] and places[1]["LOCAL_RANK"] == "0"
 
 
+@pytest.mark.parametrize(("given", "each"), [("6", "3"), ("1", "1"), (None, "2")])
+def test_threads_of_the_job_are_shared_by_its_processes(monkeypatch, given, each):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    if given is not None:  # as utils/launch.py sets it: --train_num_threads times the number of processes
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert Launch(2, (), 1, 0).environment(1)["OMP_NUM_THREADS"] == each
+
+
 STAND_IN = """
 import json, os, signal, sys
 place = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE")}
