@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import torch
 
 from slm_espnet.adapter.base import Placement
 from slm_espnet.decoding.bounds import length_bound
+from slm_espnet.decoding.heard import Hearing
 from slm_espnet.decoding.search import search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
@@ -35,6 +36,7 @@ class Request:
     frames: int = 0  # K, known before it is loaded
     text: str | None = None  # text in place of speech
     spoken: str | None = None  # CTC hypothesis, whose length bounds that of the answer
+    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
 
     def __post_init__(self) -> None:
         if (self.speech is None) == (self.text is None):
@@ -46,6 +48,7 @@ class SpeechModel(Protocol):
 
     llm: AbsLLM
     template: PromptTemplate
+    has_ctc: bool  # whether the adapter writes the LLM's tokens by a CTC of its own
 
     def text_embeddings(
         self, texts: Sequence[str], prompts: Sequence[Prompt]
@@ -54,6 +57,8 @@ class SpeechModel(Protocol):
 
 class TextModel:
     """A frozen LLM and a prompt template, without an adapter: for text in place of speech."""
+
+    has_ctc = False
 
     def __init__(self, llm: AbsLLM, template: PromptTemplate):
         self.llm = llm
@@ -72,7 +77,25 @@ class TextModel:
         return self.llm.embed(ids) * valid[..., None], lengths
 
 
-Biaser = Callable[[Any, Sequence[str]], tuple[list[Placement], tuple[str, ...]]]
+
+class Biaser(Protocol):
+    """What chooses phrases for an utterance: those placed into the speech, and those that the prompt is given."""
+
+    def __call__(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...]]: ...
+
+    def with_text(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...], str]:
+        """The same, and the CTC hypothesis with the placed phrases in it."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Requests that the LLM is asked."""
+
+    requests: list[Request]
+    inputs: torch.Tensor  # (B, S, E) right-padded
+    lengths: torch.Tensor  # (B,)
+    drafts: list[tuple[int, ...]]  # of the answers; () where there is none
+    taken: dict[str, Hypothesis]  # utterances of which CTC is sure; the LLM is not asked
 
 
 class Decoder:
@@ -89,10 +112,12 @@ class Decoder:
         """
         self.model = model
         self.options = options or DecodingOptions()
+        self._exact = replace(self.options, ctc_draft="exact")
         self.biaser = biaser
         self.left_out: dict[str, str] = {}  # utterance → why it could not be decoded
         tokenizer = model.llm.tokenizer
         self._prompt = lru_cache(maxsize=4096)(lambda text, context: model.template.build(tokenizer, text, context))
+        self._hearing = Hearing(self.options, model.llm, model.has_ctc)
         self._tokens = lru_cache(maxsize=65536)(lambda text: len(tokenizer.encode(text)))
 
     def decode(self, requests: Sequence[Request]) -> Iterator[tuple[str, Hypothesis]]:
@@ -131,44 +156,82 @@ class Decoder:
             yield batch
 
     @torch.no_grad()
-    def _decode(self, batch: list[Request]) -> list[tuple[str, Hypothesis]]:
-        embed = self._embed_speech if batch[0].text is None else self._embed_text
-        batch, inputs, lengths = embed(batch)
-        bounds = [self._bound(r, n) for r, n in zip(batch, lengths.tolist(), strict=True)]
-        fits = [row for row, bound in enumerate(bounds) if bound > 0]
-        for row in set(range(len(batch))) - set(fits):
-            self.left_out[batch[row].utt_id] = "input longer than the language model reads"
+    def _decode(self, requests: list[Request]) -> list[tuple[str, Hypothesis]]:
+        is_speech = requests[0].text is None
+        batch = self._embed_speech(requests) if is_speech else self._embed_text(requests)
+        results = list(batch.taken.items())
+        bounds = [self._bound(r, n) for r, n in zip(batch.requests, batch.lengths.tolist(), strict=True)]
+        fits = []
+        for row, (request, bound) in enumerate(zip(batch.requests, bounds, strict=True)):
+            if bound <= 0:
+                self.left_out[request.utt_id] = "input longer than the language model reads"
+            elif request.utt_id not in batch.taken:
+                fits.append(row)
         if not fits:
-            return []
-        index = torch.tensor(fits, device=lengths.device)
-        found = search(self.model.llm, inputs[index], lengths[index], [bounds[row] for row in fits], self.options)
-        return [(batch[row].utt_id, self._hypothesis(result)) for row, result in zip(fits, found, strict=True)]
+            return results
+        index = torch.tensor(fits, device=batch.lengths.device)
+        lengths = batch.lengths[index]
+        inputs = batch.inputs[index, : int(lengths.max())]
+        drafts = [batch.drafts[row] for row in fits]
+        # text in place of speech is a bound on what speech can give: only what the LLM itself would say
+        options = self.options if is_speech or self.options.ctc_draft == "none" else self._exact
+        found = search(self.model.llm, inputs, lengths, [bounds[row] for row in fits], options, drafts)
+        return results + [
+            (batch.requests[row].utt_id, self._hypothesis(result)) for row, result in zip(fits, found, strict=True)
+        ]
 
-    def _embed_text(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor]:
-        prompts = [self._prompt(request.instruction, request.context) for request in batch]
-        return batch, *self.model.text_embeddings([request.text for request in batch], prompts)
+    def _embed_text(self, requests: list[Request]) -> _Batch:
+        prompts = [self._prompt(request.instruction, request.context) for request in requests]
+        embedded = self.model.text_embeddings([request.text for request in requests], prompts)
+        drafts = [self._hearing.draft(request.text) if self._is_drafted(request) else () for request in requests]
+        return _Batch(requests, *embedded, drafts, {})
 
-    def _embed_speech(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor]:
-        good, frames, placements, prompts = [], [], [], []
-        for request in batch:
+    def _is_drafted(self, request: Request) -> bool:
+        return request.repeats and self._hearing.is_used
+
+    def _embed_speech(self, requests: list[Request]) -> _Batch:
+        good, frames, placements, prompts, texts, taken = [], [], [], [], [], {}
+        for request in requests:
             encoding = request.speech()
             array = np.asarray(encoding.frames, dtype=np.float32)
             if len(array) == 0 or not np.isfinite(array).all():
                 self.left_out[request.utt_id] = "no frames" if len(array) == 0 else "encoding is not finite"
                 continue
-            context = request.context
-            if self.biaser is not None:
-                spans, context = self.biaser(encoding, context)
-                placements.append(spans)
+            spans, context, text = self._biased(request, encoding)
+            if self._is_drafted(request):
+                found = self._hearing.taken(text, encoding, self._bound(request, 0))
+                if found is not None:
+                    taken[request.utt_id] = found
+                    continue
             good.append(request)
             frames.append(torch.from_numpy(array))
+            placements.append(spans)
+            texts.append(text)
             prompts.append(self._prompt(request.instruction, context))
         device = self.model.llm.embedding_table().device
         lengths = torch.tensor([len(array) for array in frames], dtype=torch.int64, device=device)
         if not good:
-            return [], torch.zeros(0, 0, self.model.llm.dim, device=device), lengths
+            return _Batch([], torch.zeros(0, 0, self.model.llm.dim, device=device), lengths, [], taken)
         padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True).to(device)
-        return good, *self.model.prompt_embeddings(padded, lengths, prompts, placements or None)
+        placed = None if self.biaser is None else placements
+        drafted = [self._is_drafted(request) for request in good]
+        if not any(drafted) or not self._hearing.by_adapter:
+            drafts = [self._hearing.draft(t) if wanted else () for t, wanted in zip(texts, drafted, strict=True)]
+            return _Batch(good, *self.model.prompt_embeddings(padded, lengths, prompts, placed), drafts, taken)
+        speech = self.model.speech_embeddings(padded, lengths, placed)
+        heard = zip(self._hearing.drafts(speech), drafted, strict=True)
+        drafts = [draft if wanted else () for draft, wanted in heard]
+        sure = self._hearing.taken_of(speech, drafts, [self._bound(request, 0) for request in good])
+        taken |= {good[row].utt_id: hypothesis for row, hypothesis in sure.items()}
+        return _Batch(good, *self.model.surround(speech.embeddings, speech.lengths, prompts), drafts, taken)
+
+    def _biased(self, request: Request, encoding: Any) -> tuple[list[Placement], tuple[str, ...], str | None]:
+        """Phrases placed, phrases for the prompt, and the CTC hypothesis, with the placed phrases in it."""
+        if self.biaser is None:
+            return [], request.context, request.spoken
+        if self._is_drafted(request) and not self._hearing.by_adapter:
+            return self.biaser.with_text(encoding, request.context)
+        return *self.biaser(encoding, request.context), request.spoken
 
     def _bound(self, request: Request, input_length: int) -> int:
         """Most target tokens; 0 where the prompt alone is too long."""
@@ -185,4 +248,7 @@ class Decoder:
             result.score,
             result.truncated,
             result.looped,
+            result.passes,
+            result.draft_tokens,
+            result.draft_accepted,
         )

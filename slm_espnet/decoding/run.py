@@ -190,11 +190,14 @@ class SetDecoding:
 
     def _decode(self, rows: list[Row], writer: JobWriter) -> dict[str, str]:
         """Write hypotheses as they come; what was left out, with the reason."""
+        from slm_espnet.decoding.requests import with_repeats
         from slm_espnet.inference import Decoder
 
         all_left_out: dict[str, str] = {}
         progress = Progress(f"{self.output_dir} job {self.args.job}", len(rows), self.args.log_interval)
+        drafted = split_names(self.run.options.ctc_draft_tasks)
         for (requests, left_out), biaser in self._requests(rows):
+            requests = with_repeats(requests, rows, drafted)
             decoder = Decoder(self.run.model, self.run.options, biaser)
             for batch in self._guarded(decoder.decode_batches(requests)):
                 writer.add(batch)

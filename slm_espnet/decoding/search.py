@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import torch
 
 from slm_espnet.decoding.beam import beam_search
 from slm_espnet.decoding.bounds import find_loop
+from slm_espnet.decoding.drafting import Draft, choose, pad_proposals
 from slm_espnet.decoding.types import DecodingOptions, SearchResult
 from slm_espnet.llm.base import AbsLLM
+
+MOST_LOGITS = 1 << 27  # numbers of a pass that checks drafts, 512 MB; longer drafts are checked piece by piece
 
 
 @torch.no_grad()
 def search(
-    llm: AbsLLM, inputs: torch.Tensor, input_lengths: torch.Tensor, bounds: Sequence[int], options: DecodingOptions
+    llm: AbsLLM,
+    inputs: torch.Tensor,
+    input_lengths: torch.Tensor,
+    bounds: Sequence[int],
+    options: DecodingOptions,
+    drafts: Sequence[Sequence[int]] | None = None,
 ) -> list[SearchResult]:
     """Best answer for each input of a batch; what else is in the batch has no influence.
 
@@ -24,44 +32,97 @@ def search(
         inputs: (B, S, E) right-padded; input_lengths: (B,).
         bounds: most target tokens of each answer, EOS counted.
         options: beam size, length penalty and loops.
+        drafts: what each answer probably is, without EOS; used by greedy search alone. None, or empty: no draft.
     """
     if options.beam_size == 1:
-        return greedy_search(llm, inputs, input_lengths, bounds, options)
+        return greedy_search(llm, inputs, input_lengths, bounds, options, drafts)
     found = beam_search(llm, inputs, input_lengths, bounds, options.beam_size, options.length_penalty)
     return [_cut_loop(result, options) for result in found]
 
 
+class _Answer:
+    """The answer to one input while it grows."""
+
+    def __init__(self, bound: int, draft: Sequence[int]):
+        self.bound, self.draft = bound, Draft(draft)
+        self.ids: list[int] = []
+        self.log_probs: list[float] = []
+        self.proposed: list[int] = []  # of the draft, in the pass that is under way
+        self.passes = self.tried = self.accepted = 0
+        self.result: SearchResult | None = None
+
+    def propose(self, most: int) -> list[int]:
+        """What of the draft goes into the next pass; the LLM's own token must still fit behind it."""
+        self.proposed = self.draft.proposal(min(most, self.bound - len(self.ids) - 1))
+        return self.proposed
+
+    def take(
+        self, tokens: Sequence[int], log_probs: Sequence[float], stop_ids: Set[int], options: DecodingOptions
+    ) -> int:
+        """Append what the LLM chose, as far as it chose the draft, and its own token behind; how many were accepted."""
+        self.passes += 1
+        self.tried += len(self.proposed)
+        for place, (token, log_prob) in enumerate(zip(tokens, log_probs, strict=True)):
+            self.log_probs.append(log_prob)
+            if token not in stop_ids:
+                self.ids.append(token)
+            self.draft.advance(token)
+            kept = place < len(self.proposed) and self.proposed[place] == token
+            self.accepted += kept
+            found = _finished(self.ids, self.log_probs, token in stop_ids, self.bound, options)
+            if found is not None:
+                counts = {"passes": self.passes, "draft_tokens": self.tried, "draft_accepted": self.accepted}
+                self.result = replace(found, **counts)
+                return place
+            if not kept:
+                return place
+        raise AssertionError("a pass has one more place than its proposal")
+
+
 @torch.no_grad()
 def greedy_search(
-    llm: AbsLLM, inputs: torch.Tensor, input_lengths: torch.Tensor, bounds: Sequence[int], options: DecodingOptions
+    llm: AbsLLM,
+    inputs: torch.Tensor,
+    input_lengths: torch.Tensor,
+    bounds: Sequence[int],
+    options: DecodingOptions,
+    drafts: Sequence[Sequence[int]] | None = None,
 ) -> list[SearchResult]:
-    """The likeliest token at every step; rows that are finished leave the batch. Arguments as `search`."""
-    state, logits = llm.start(inputs, input_lengths)
-    ids: list[list[int]] = [[] for _ in bounds]
-    log_probs: list[list[float]] = [[] for _ in bounds]
-    results: dict[int, SearchResult] = {}
-    live = list(range(len(bounds)))  # input of each row of the batch
+    """The likeliest token at every step, with drafts several in one pass; rows that are finished leave the batch.
+
+    Arguments as `search`. Drafts change nothing but speed, unless the options accept what is not the likeliest.
+    """
+    drafts = [()] * len(bounds) if drafts is None else drafts
+    answers = [_Answer(bound, draft) for bound, draft in zip(bounds, drafts, strict=True)]
+    live, drafting = answers, any(map(len, drafts))
+    most = max(1, MOST_LOGITS // (len(bounds) * llm.vocab_size) - 1) if drafting else 0
+    ratio, top_k = (options.ctc_draft_ratio, options.ctc_draft_top_k) if options.ctc_draft == "accept" else (1.0, 1)
+    if drafting:
+        proposed = pad_proposals([answer.propose(most) for answer in live], inputs.device)
+        state, logits = llm.begin(inputs, input_lengths, proposed.clamp(min=0))
+        if not state.can_crop():
+            return greedy_search(llm, inputs, input_lengths, bounds, options)
+    else:
+        state, logits = llm.start(inputs, input_lengths)
+        logits, proposed = logits[:, None], torch.empty(len(bounds), 0, dtype=torch.int64, device=inputs.device)
     while True:
-        tokens = logits.argmax(-1)
-        chosen = logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
-        going_on = []
-        for row, (item, token, log_prob) in enumerate(zip(live, tokens.tolist(), chosen.tolist(), strict=True)):
-            log_probs[item].append(log_prob)
-            if token not in llm.stop_ids:
-                ids[item].append(token)
-            result = _finished(ids[item], log_probs[item], token in llm.stop_ids, bounds[item], options)
-            if result is None:
-                going_on.append(row)
-            else:
-                results[item] = result
+        tokens, log_probs = choose(logits, proposed, ratio, top_k)
+        rows = zip(live, tokens.tolist(), log_probs.tolist(), strict=True)
+        accepted = [answer.take(ids, values, llm.stop_ids, options) for answer, ids, values in rows]
+        going_on = [row for row, answer in enumerate(live) if answer.result is None]
         if not going_on:
-            return [results[item] for item in range(len(bounds))]
+            return [answer.result for answer in answers]
+        kept = torch.tensor([accepted[row] for row in going_on], device=tokens.device)
         if len(going_on) < len(live):
             index = torch.tensor(going_on, device=tokens.device)
             state.reorder(index)
             tokens = tokens[index]
             live = [live[row] for row in going_on]
-        logits = llm.step(state, tokens[:, None])[:, 0]
+        if drafting:
+            state.crop(proposed.size(1) - kept)
+        last = tokens.gather(1, kept[:, None])
+        proposed = pad_proposals([answer.propose(most) for answer in live], tokens.device)
+        logits = llm.step(state, torch.cat([last, proposed.clamp(min=0)], dim=1))
 
 
 def _finished(
