@@ -183,11 +183,12 @@ class Decoder:
     def _embed_text(self, requests: list[Request]) -> _Batch:
         prompts = [self._prompt(request.instruction, request.context) for request in requests]
         embedded = self.model.text_embeddings([request.text for request in requests], prompts)
-        drafts = [self._hearing.draft(request.text) if self._is_drafted(request) else () for request in requests]
+        drafted = [request.repeats and self._hearing.is_used for request in requests]
+        drafts = [self._hearing.draft(r.text) if wanted else () for r, wanted in zip(requests, drafted, strict=True)]
         return _Batch(requests, *embedded, drafts, {})
 
     def _is_drafted(self, request: Request) -> bool:
-        return request.repeats and self._hearing.is_used
+        return request.repeats and self._hearing.of_speech
 
     def _embed_speech(self, requests: list[Request]) -> _Batch:
         good, frames, placements, prompts, texts, taken = [], [], [], [], [], {}

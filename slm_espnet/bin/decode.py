@@ -39,8 +39,8 @@ SEARCH_HELP = {
     "ctc_draft": "CTC's hypothesis as a draft that the LLM checks in one pass (greedy search). exact: same answers, "
     "faster; accept: not quite the same, faster still: hypotheses of which CTC is sure are taken without the LLM, and "
     "draft tokens that it holds nearly as likely as its own are kept",
-    "ctc_draft_source": "Whose CTC: the adapter's own over the LLM's tokens (where it has none, the encoder's), or the "
-    "encoder's text",
+    "ctc_draft_source": "Whose CTC: the adapter's own over the LLM's tokens (where it has none, there are no drafts), "
+    "or the encoder's text, of which less is accepted: slower than none on a CPU where it is often wrong",
     "ctc_draft_tasks": "Tasks whose answers are what was said, separated by commas or spaces; all: every task",
     "ctc_draft_case": "Case of the encoder's text as a draft: as the targets that the adapter was trained on",
     "ctc_draft_entropy": "accept: a hypothesis is taken up to this mean entropy (nats) of its frames; 0: none is",
@@ -188,6 +188,13 @@ def report(summary: dict, output_dir: Path, max_failed: float) -> int:
         f"{output_dir}: {decoded} of {total} utterances decoded, {summary['truncated'] * share:.2f} % truncated, "
         f"{summary['looped'] * share:.2f} % looped"
     )
+    if summary["draft_tokens"] or summary["from_ctc"]:
+        tokens = max(1, summary["tokens"])
+        print(
+            f"{output_dir}: {100 * summary['draft_accepted'] / tokens:.1f} % of the tokens come from drafts, "
+            f"{summary['passes'] / tokens:.2f} passes of the LLM's decoder for a token, "
+            f"{summary['from_ctc'] * share:.2f} % of the utterances are taken from CTC"
+        )
     for reason, count in summary["left_out"].items():
         print(f"left out: {count} {reason}")
     if total - decoded > max_failed * total:

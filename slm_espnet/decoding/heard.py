@@ -23,11 +23,12 @@ class Hearing:
         Args:
             options: ctc_draft and what belongs to it.
             llm: the language model.
-            adapter_has_ctc: where not, the encoder is asked in its place.
+            adapter_has_ctc: where not, speech has no drafts of that source.
         """
         self.options, self.llm = options, llm
         self.is_used = options.ctc_draft != "none" and options.beam_size == 1
-        self.by_adapter = options.ctc_draft_source == "adapter" and adapter_has_ctc
+        self.by_adapter = options.ctc_draft_source == "adapter"
+        self.of_speech = self.is_used and (adapter_has_ctc or not self.by_adapter)
         self._takes = self.is_used and options.ctc_draft == "accept" and options.ctc_draft_entropy > 0
         self._encode = lru_cache(maxsize=65536)(lambda text: tuple(llm.tokenizer.encode(text)))
 

@@ -20,6 +20,8 @@ from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError
 from slm_espnet.files import write_atomically
 
+COUNTS = ("passes", "draft_tokens", "draft_accepted", "from_ctc")  # fields of Hypothesis that say what drafts saved
+
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Refuse to go on with what was made with other settings; nothing happens where nothing was made."""
@@ -143,7 +145,7 @@ def merge(
         max_failed: where a larger share was left out, the jobs' files stay, and jobs that are run again try the rest.
 
     Returns:
-        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped.
+        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped, and the totals of COUNTS.
 
     Raises:
         UserError: a job is not done, or utterances are missing.
@@ -167,6 +169,8 @@ def merge(
         "left_out": dict(sorted(Counter(left_out.values()).items())),
         "truncated": sum(values["truncated"] for values in hypotheses.values()),
         "looped": sum(values["looped"] for values in hypotheses.values()),
+        "tokens": sum(len(values["token_ids"]) for values in hypotheses.values()),
+        **{name: sum(values[name] for values in hypotheses.values()) for name in COUNTS},
     }
     _write_merged(directory, [hypotheses[utt_id] for utt_id in sorted(hypotheses)], left_out, summary)
     if len(expected) - len(hypotheses) > max_failed * len(expected):

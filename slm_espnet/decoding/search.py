@@ -9,7 +9,7 @@ import torch
 
 from slm_espnet.decoding.beam import beam_search
 from slm_espnet.decoding.bounds import find_loop
-from slm_espnet.decoding.drafting import Draft, choose, pad_proposals
+from slm_espnet.decoding.drafting import Draft, choose, pad_proposals, worthwhile_width
 from slm_espnet.decoding.types import DecodingOptions, SearchResult
 from slm_espnet.llm.base import AbsLLM
 
@@ -51,10 +51,9 @@ class _Answer:
         self.passes = self.tried = self.accepted = 0
         self.result: SearchResult | None = None
 
-    def propose(self, most: int) -> list[int]:
-        """What of the draft goes into the next pass; the LLM's own token must still fit behind it."""
-        self.proposed = self.draft.proposal(min(most, self.bound - len(self.ids) - 1))
-        return self.proposed
+    def proposal(self, most: int) -> list[int]:
+        """What of the draft may go into the next pass; the LLM's own token must still fit behind it."""
+        return self.draft.proposal(min(most, self.bound - len(self.ids) - 1))
 
     def take(
         self, tokens: Sequence[int], log_probs: Sequence[float], stop_ids: Set[int], options: DecodingOptions
@@ -79,6 +78,15 @@ class _Answer:
         raise AssertionError("a pass has one more place than its proposal")
 
 
+def _propose(answers: Sequence[_Answer], most: int, device: torch.device) -> torch.Tensor:
+    """(B, k) what the next pass checks, as wide as it is worth while."""
+    proposals = [answer.proposal(most) for answer in answers]
+    width = worthwhile_width([len(proposal) for proposal in proposals])
+    for answer, proposal in zip(answers, proposals, strict=True):
+        answer.proposed = proposal[:width]
+    return pad_proposals([answer.proposed for answer in answers], device)
+
+
 @torch.no_grad()
 def greedy_search(
     llm: AbsLLM,
@@ -98,7 +106,7 @@ def greedy_search(
     most = max(1, MOST_LOGITS // (len(bounds) * llm.vocab_size) - 1) if drafting else 0
     ratio, top_k = (options.ctc_draft_ratio, options.ctc_draft_top_k) if options.ctc_draft == "accept" else (1.0, 1)
     if drafting:
-        proposed = pad_proposals([answer.propose(most) for answer in live], inputs.device)
+        proposed = _propose(live, most, inputs.device)
         state, logits = llm.begin(inputs, input_lengths, proposed.clamp(min=0))
         if not state.can_crop():
             return greedy_search(llm, inputs, input_lengths, bounds, options)
@@ -121,7 +129,7 @@ def greedy_search(
         if drafting:
             state.crop(proposed.size(1) - kept)
         last = tokens.gather(1, kept[:, None])
-        proposed = pad_proposals([answer.propose(most) for answer in live], tokens.device)
+        proposed = _propose(live, most, tokens.device)
         logits = llm.step(state, torch.cat([last, proposed.clamp(min=0)], dim=1))
 
 

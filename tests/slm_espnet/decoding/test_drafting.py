@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slm_espnet.decoding.drafting import NOTHING, Draft, choose
+from slm_espnet.decoding.drafting import NOTHING, Draft, choose, worthwhile_width
 from slm_espnet.decoding.search import search
 from slm_espnet.decoding.types import DecodingOptions
 
@@ -28,7 +28,8 @@ def same(found, expected):
         assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
-def test_a_right_draft_is_one_pass(pair, inputs, plain):
+def test_a_right_draft_is_one_pass(pair, inputs, plain, monkeypatch):
+    monkeypatch.setattr("slm_espnet.decoding.drafting.LEAST_FILLED", 0.0)
     found = drafted(pair, inputs, [result.token_ids for result in plain])
     same(found, plain)
     for result in found:
@@ -60,8 +61,9 @@ def test_wrong_drafts_of_all_kinds_change_nothing(pair, inputs, plain):
     same(alone, found[::4])
 
 
-def test_after_a_wrong_word_the_draft_goes_on(pair, inputs, plain):
+def test_after_a_wrong_word_the_draft_goes_on(pair, inputs, plain, monkeypatch):
     """A substitution, a word too much, a word too few: a few passes each instead of one for every token left."""
+    monkeypatch.setattr("slm_espnet.decoding.drafting.LEAST_FILLED", 0.0)
     long = [row for row, result in enumerate(plain) if len(result.token_ids) >= 12]
     assert len(long) >= 3
     for spoil in (lambda i: [*i[:3], 3, *i[4:]], lambda i: [*i[:3], 3, *i[3:]], lambda i: [*i[:3], *i[4:]]):
@@ -120,6 +122,16 @@ def test_choice_by_ratio_and_rank():
     assert tokens.tolist() == [[1, 0, 0]] and log_probs.exp()[0].tolist() == pytest.approx([0.3, 0.5, 0.5])
     assert choose(logits, proposed, top_k=3)[0].tolist() == [[1, 2, 0]]
     assert choose(logits, torch.tensor([[1, NOTHING]]), ratio=1e-9)[0].tolist() == [[1, 0, 0]]
+
+
+def test_one_long_draft_does_not_make_all_rows_wide(pair, inputs, plain):
+    """It waits: the other rows would be padded to its length. Every token is still accounted for."""
+    assert worthwhile_width([8]) == 8 and worthwhile_width([8, 8, 8, 1]) == 8 and worthwhile_width([0, 0]) == 0
+    assert worthwhile_width([9, 1, 1, 0]) == 1 and worthwhile_width([9, 0, 0, 0]) == 0
+    drafts = [result.token_ids if row == 0 else () for row, result in enumerate(plain)]
+    found = drafted(pair, inputs, drafts)
+    same(found, plain)
+    assert found[0].draft_tokens == found[0].draft_accepted and all(r.draft_tokens == 0 for r in found[1:])
 
 
 @pytest.mark.parametrize(
