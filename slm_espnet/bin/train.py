@@ -6,7 +6,17 @@
         --train_shape_file exp/slm_stats/train/speech_shape --valid_shape_file exp/slm_stats/dev/speech_shape \
         --output_dir exp/slm_mini --resume true
 
-Options are those of every ESPnet task; --print_config shows them with their values.
+Options are those of every ESPnet task: --help_all explains them, --print_config shows their values. This task's own:
+
+    --foundation YAML          the frozen pair; fills llm, llm_conf and prompt_conf
+    --llm, --llm_conf          kind of language model; model, revision, dtype, quantization, lora
+    --prompt_conf              order of speech, context and instruction, chat
+    --adapter, --adapter_conf  transformer, mlp or conv, and its sizes
+    --adapter_output           embedding_mixture or linear; --adapter_output_conf
+    --length_reduction         conv: trained reduction before the adapter; --length_reduction_conf
+    --model_conf               weights of the losses, ctc_only_steps, autocast_dtype, diagnostic_batches
+    --mixing_conf              temperature and weights by which sets, tasks and languages are mixed
+    --num_threads N            CPU threads
 """
 
 from __future__ import annotations
@@ -19,9 +29,13 @@ from slm_espnet.errors import run_main
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and train."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):  # ESPnet's own list of options takes seconds to import
+        print(__doc__)
+        return
     from slm_espnet.task import SLMTask  # imports torch and ESPnet
 
-    SLMTask.main(cmd=list(sys.argv[1:] if argv is None else argv))
+    SLMTask.main(cmd=["--help" if argument == "--help_all" else argument for argument in arguments])
 
 
 if __name__ == "__main__":
