@@ -1,6 +1,6 @@
 """How fast answers are decoded: transformers' generate one by one and in batches, batched greedy search, CTC drafts.
 
-    cd egs2/mini/slm1 && python ../../../benchmarks/decoding.py --model_dir exp/slm_mini_asr --data_dir data/test_clean \
+    python ../../../benchmarks/decoding.py --model_dir exp/slm_mini_asr --data_dir data/test_clean \
         --encodings_dir dump/encodings/mini/test_clean --curve draft_curve.svg
     python benchmarks/decoding.py --random llama --width 512 --layers 4     # random weights, a wrong token in 20
 
