@@ -17,11 +17,7 @@ NORMALIZERS = {
     "utterance_mvn": "espnet2.layers.utterance_mvn:UtteranceMVN",
 }
 ENCODERS = {
-    "branchformer": "espnet2.asr.encoder.branchformer_encoder:BranchformerEncoder",
-    "conformer": "espnet2.asr.encoder.conformer_encoder:ConformerEncoder",
     "conv": "slm_espnet.asr.conv_encoder:ConvEncoder",
-    "e_branchformer": "espnet2.asr.encoder.e_branchformer_encoder:EBranchformerEncoder",
-    "transformer": "espnet2.asr.encoder.transformer_encoder:TransformerEncoder",
 }
 
 
