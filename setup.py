@@ -28,16 +28,21 @@ ESPNET_NEEDS = [
     "typeguard",
 ]
 INSTALL_REQUIRES = [
+    "accelerate",
     "beautifulsoup4",
     "huggingface_hub",
+    "Jinja2",
     "jiwer",
     "kaldiio>=2.18",
     "lhotse>=1.33,<2",
+    "MarkupSafe",
+    "matplotlib",
     "numpy>=2",
     "packaging",
     "pandas",
     "peft",
     "PyYAML",
+    "RapidFuzz",
     "sacrebleu",
     "safetensors",
     "sentencepiece",
@@ -55,7 +60,10 @@ setup(
     description="SLM on ESPnet: a frozen speech encoder and a frozen language model, joined by a small trained adapter",
     license="Apache-2.0",
     packages=find_packages(include=["slm_espnet", "slm_espnet.*"]),
-    package_data={"slm_espnet.tasks": ["languages.yaml"]},
+    package_data={
+        "slm_espnet.report": ["templates/*.j2", "templates/*.css"],
+        "slm_espnet.tasks": ["languages.yaml"],
+    },
     python_requires=">=3.11,<3.12",
     install_requires=INSTALL_REQUIRES + ESPNET_NEEDS,
     extras_require={

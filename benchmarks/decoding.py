@@ -1,7 +1,7 @@
 """How fast answers are decoded: transformers' generate one by one and in batches, batched greedy search, CTC drafts.
 
     python ../../../benchmarks/decoding.py --model_dir exp/slm_mini_asr --data_dir data/test_clean \
-        --encodings_dir dump/encodings/mini/test_clean --curve draft_curve.svg
+        --encodings_dir dump/encodings/mini/test_clean
     python benchmarks/decoding.py --random llama --width 512 --layers 4     # random weights, a wrong token in 20
 
 All ways decode the same utterances in turns in one process; adapter and prompt belong to the time. Printed: median CPU
@@ -37,7 +37,6 @@ from slm_espnet.inference import Decoder  # noqa: E402
 from slm_espnet.scoring.error_rate import align, count_edits, summarize  # noqa: E402
 
 Tokens = dict[str, tuple[int, ...]]  # answers by utterance
-ENTROPIES = (0.0, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)  # of the curve
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -56,7 +55,6 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=5, help="Repetitions of each way")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--without_generate", action="store_true", help="Leave transformers' generate out: it is slow")
-    parser.add_argument("--curve", type=Path, help="Also draw WER over speed of the accept mode into this file")
     return parser
 
 
@@ -75,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def table(ways: dict[str, Callable[[], Any]], args: argparse.Namespace, describe: Callable[[str], str]) -> dict:
+def table(ways: dict[str, Callable[[], Any]], args: argparse.Namespace, describe: Callable[[str], str]) -> None:
     """Time the ways and print a line for each."""
     timings = in_turns(ways, args.repeats)
     first = next(iter(timings.values())).median
@@ -83,7 +81,6 @@ def table(ways: dict[str, Callable[[], Any]], args: argparse.Namespace, describe
     for name, timing in timings.items():
         cells = f"{1000 * timing.median / args.utterances:.2f}|{100 * timing.spread:.0f} %|{first / timing.median:.2f}"
         print(f"|{name}|{cells}|{describe(name)}|", flush=True)
-    return timings
 
 
 class Trained:
@@ -141,7 +138,7 @@ class Trained:
 
 
 def trained_model(args: argparse.Namespace) -> None:
-    """The ways on a trained model, and the curve of the accept mode."""
+    """The ways on a trained model."""
     trained = Trained(args)
     ways = {}
     if not args.without_generate:
@@ -157,36 +154,6 @@ def trained_model(args: argparse.Namespace) -> None:
             name = f"{mode}, draft of the {source}"
             ways[name] = trained.ours(name, ctc_draft=mode, ctc_draft_source=source)
     table(ways, args, trained.describe)
-    if args.curve:
-        draw_curve(args, trained)
-
-
-def draw_curve(args: argparse.Namespace, trained: Trained) -> None:
-    """WER over speed against greedy search, for thresholds of both sources' entropy."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    ways = {"greedy": trained.ours("greedy")}
-    for source in ("adapter", "encoder"):
-        for entropy in ENTROPIES:
-            name = f"{source} {entropy:g}"
-            ways[name] = trained.ours(name, ctc_draft="accept", ctc_draft_source=source, ctc_draft_entropy=entropy)
-    timings = table(ways, args, trained.describe)
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    axes.plot([1.0], [trained.wer("greedy")], "ks", label="greedy search")
-    for source in ("adapter", "encoder"):
-        names = [name for name in ways if name.startswith(source)]
-        speeds = [timings["greedy"].median / timings[name].median for name in names]
-        axes.plot(speeds, [trained.wer(name) for name in names], "o-", label=f"accept, draft of the {source}")
-        for name, speed in zip(names, speeds, strict=True):
-            axes.annotate(name.split()[1], (speed, trained.wer(name)), fontsize=7)
-    axes.set(xlabel="speed against batched greedy search", ylabel="WER %", title=args.data_dir.name)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(args.curve)
-    print(f"wrote {args.curve}")
 
 
 def generate(llm: Any, inputs: torch.Tensor, lengths: torch.Tensor, most: int) -> list[tuple[int, ...]]:

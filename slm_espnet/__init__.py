@@ -8,3 +8,12 @@ from slm_espnet import compat
 __version__ = "0.1.0"
 
 compat.prepare_imports()
+
+
+def __getattr__(name: str):
+    """SLMInference, imported when it is asked for: it needs torch."""
+    if name == "SLMInference":
+        from slm_espnet.api.model import SLMInference
+
+        return SLMInference
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

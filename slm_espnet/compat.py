@@ -151,6 +151,18 @@ def install(site_packages: Path) -> None:
         os.replace(temporary, site_packages / name)
 
 
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What a call of huggingface_hub raises when a transfer, or what was asked for, fails.
+
+    Why: its errors belong to the HTTP library below it, and that changed twice (requests, httpx, httpx2); a lost
+    connection is that library's own error. huggingface_hub.errors has the base class of each as HTTPError.
+    Can go: when huggingface_hub raises errors of its own for lost connections.
+    """
+    from huggingface_hub import errors
+
+    return (errors.HTTPError, errors.HFValidationError, OSError)
+
+
 def check_espnet() -> None:
     """Refuse, with the cure, an environment without ESPnet or with one this toolkit does not run on.
 
@@ -208,6 +220,26 @@ def unfiltered_lhotse(recipe: types.ModuleType):
         Recording.from_file = whole_from_file
         for name, function in before.items():
             setattr(recipe, name, function)
+
+
+@contextmanager
+def weights_only_loads():
+    """Inside of the context torch.load takes tensors and plain values only, whatever its caller says.
+
+    Why: ESPnet's average_nbest_models loads the epochs' weights with weights_only=False, which runs whatever code a
+    changed file holds.
+    Can go: when it loads them with weights_only=True.
+    """
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _espnet_cure() -> str:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+
+CURES = {  # of what the system refuses, wherever it happens
+    errno.ENOSPC: "make room and run it again",
+    errno.EDQUOT: "make room (the quota is used up) and run it again",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EACCES: "make it readable, and where it is to be written writable, or choose another folder",
+}
 
 
 class UserError(Exception):
@@ -16,6 +24,11 @@ def run_main(main: Callable[[], int | None]) -> None:
         status = main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in CURES:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; {CURES[error.errno]}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

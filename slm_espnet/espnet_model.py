@@ -20,6 +20,7 @@ from slm_espnet.adapter.input import valid_mask
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.loss import accuracy, cross_entropy, ctc, kl_divergence
 from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.training.tokens import Shares
 
 AUTOCAST_DTYPES = {"none": None, "bfloat16": torch.bfloat16}
 
@@ -91,6 +92,8 @@ class ESPnetSLMModel(AbsESPnetModel):
         self.diagnostic_batches = diagnostic_batches
         self.encoding_fingerprint: dict[str, Any] | None = None  # of the encodings the adapter is trained on
         self.register_buffer("training_forwards", torch.zeros((), dtype=torch.int64))
+        self._forwards: int | None = None  # the same as a plain number, which no GPU has to be asked for
+        self.validation_share = (0, 1)  # rank and number of processes that share the validation batches
         self._validated = 0
         self._token_norm: torch.Tensor | None = None
         self._trained_llm = {f"llm.{name}" for name, p in llm.named_parameters() if p.requires_grad}
@@ -150,39 +153,54 @@ class ESPnetSLMModel(AbsESPnetModel):
 
         Loss = ce_weight · CE(target | prompt, speech) + kl_weight · KL(LLM on transcript ‖ LLM on speech)
         + ctc_weight · CTC(LLM tokens of the transcript | mixing logits); what has no weight is not computed. Each is a
-        mean over tokens, and the weight returned is the number of target tokens, so that what ESPnet averages over
+        mean over tokens (with `shares`, see training/tokens.py, over those of a whole step: the batch's part of it is
+        returned), and the weight returned is the number of target tokens, so that what ESPnet averages over
         batches is a mean over tokens however the data was cut into batches. KL and CTC are means over those
         utterances that have a transcript; a batch without any has no part of theirs.
         """
-        ctc_only = False
-        if self.training:
-            self._validated = 0
-            ctc_only = int(self.training_forwards) < self.ctc_only_steps
-            self.training_forwards += 1
+        ctc_only = self.training and self._count_forward() < self.ctc_only_steps
+        shares: Shares | None = batch.get("shares")
         speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
-        known = batch["transcript_lengths"] > 0
-        some_known = bool(known.any())
-        loss, stats = speech.embeddings.sum() * 0.0, {}
+        known, some_known = batch["transcript_lengths"] > 0, True
+        if shares is None:
+            some_known = bool(known.any())
+        else:
+            known, some_known = None if shares.all_known else known, shares.some_known
+        parts = {}  # name → mean over tokens, weight, share of this batch
         if self.ctc_weight and some_known and speech.ctc_log_probs is not None:
-            part = ctc(
-                speech.ctc_log_probs[known], speech.ctc_lengths[known],
-                batch["transcript"][known], batch["transcript_lengths"][known],
-            )  # fmt: skip
-            loss, stats["loss_ctc"] = loss + part * self.ctc_weight, part.detach()
+            found = (speech.ctc_log_probs, speech.ctc_lengths, batch["transcript"], batch["transcript_lengths"])
+            parts["loss_ctc"] = ctc(*(_rows(tensor, known) for tensor in found)), self.ctc_weight, "ctc"
+        stats = {}
         if not ctc_only and (self.ce_weight or (self.kl_weight and some_known)):
             logits, target = self._logits(speech.embeddings, speech.lengths, batch), _flat_target(batch)
             stats["acc"] = accuracy(logits, target)
             if self.ce_weight:
-                part = cross_entropy(logits, target)
-                loss, stats["loss_ce"] = loss + part * self.ce_weight, part.detach()
+                parts["loss_ce"] = cross_entropy(logits, target), self.ce_weight, "ce"
             if self.kl_weight and some_known:
-                part = self._kl(logits, known, batch)
-                loss, stats["loss_kl"] = loss + part * self.kl_weight, part.detach()
-        stats.update(loss=loss.detach(), embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
-        if not self.training and self._validated < self.diagnostic_batches:
-            self._validated += 1
+                parts["loss_kl"] = self._kl(logits, known, batch), self.kl_weight, "kl"
+        loss = mean = speech.embeddings.sum() * 0.0
+        for name, (part, weight, share) in parts.items():
+            stats[name], mean = part.detach(), mean.detach() + part.detach() * weight
+            loss = loss + part * (weight if shares is None else weight * vars(shares)[share])
+        stats.update(loss=mean.detach(), embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
+        if not self.training and self._is_diagnosed():
             stats.update(self._listening(speech.embeddings.detach(), speech.lengths, batch))
         return loss, stats, batch["target_lengths"].sum()
+
+    def _count_forward(self) -> int:
+        """Forward passes in training before this one; the count is in checkpoints."""
+        self._validated = 0
+        if self._forwards is None:
+            self._forwards = int(self.training_forwards)
+        self._forwards += 1
+        self.training_forwards += 1
+        return self._forwards - 1
+
+    def _is_diagnosed(self) -> bool:
+        """Whether this is one of the first batches of a validation."""
+        rank, processes = self.validation_share
+        self._validated += 1
+        return (self._validated - 1) * processes + rank < self.diagnostic_batches
 
     def _logits(self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The LLM's logits (N, V) at the batch's N target positions, with (B, S, E) in the place of speech."""
@@ -192,19 +210,20 @@ class ESPnetSLMModel(AbsESPnetModel):
         with self._autocast(inputs.device):
             return self.llm.loss_logits(inputs, input_lengths, batch["target"], batch["target_lengths"])
 
-    def _kl(self, logits: torch.Tensor, known: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """KL at the target positions of the utterances that have a transcript.
+    def _kl(self, logits: torch.Tensor, known: torch.Tensor | None, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """KL at the target positions of the utterances that have a transcript: known (B,) bool, None where all have.
 
         The teacher reads what `text_embeddings` gives: the same prompt, with the transcript in the place of speech. It
         is the LLM as it came, without LoRA.
         """
         names = [name for part in ("prefix", "suffix", "target", "transcript") for name in (part, f"{part}_lengths")]
-        chosen = {name: batch[name][known] for name in names}
+        chosen = {name: _rows(batch[name], known) for name in names}
         with torch.no_grad(), self.llm.without_lora():
             transcript = self.llm.embed(chosen["transcript"])
             teacher = self._logits(transcript, chosen["transcript_lengths"], chosen)
-        positions = known.repeat_interleave(batch["target_lengths"])
-        return kl_divergence(logits[positions], teacher, self.kl_temperature)
+        if known is not None:
+            logits = logits[known.repeat_interleave(batch["target_lengths"])]
+        return kl_divergence(logits, teacher, self.kl_temperature)
 
     def _autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.autocast_dtype is None:
@@ -260,7 +279,13 @@ class ESPnetSLMModel(AbsESPnetModel):
         if missing or unexpected:
             raise RuntimeError(f"adapter weights do not fit: missing keys {missing}, unknown keys {unexpected}")
         super().load_state_dict(given, strict=False, assign=assign)
+        self._forwards = None
         return _IncompatibleKeys([], [])
+
+
+def _rows(tensor: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+    """The chosen rows; None: all of them, for which no GPU has to be asked how many there are."""
+    return tensor if chosen is None else tensor[chosen]
 
 
 def _flat_target(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -5,11 +5,18 @@ Importing this loads neither torch nor any other package.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from slm_espnet.errors import UserError
+
+LATE_SECONDS = 60.0  # how long a file that another machine wrote may take to appear here
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -23,9 +30,107 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); make room and run it again") from error
+        raise cannot_write(path, error) from error
     finally:
+        discard(temporary)
+
+
+class AtomicFile:
+    """A text file that is written line by line and put in place when it is whole; a context manager."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+        try:
+            self._file = open(self._temporary, "w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def write(self, text: str) -> None:
+        """Append; UserError where the disk is full."""
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                os.replace(self._temporary, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        finally:
+            discard(self._temporary)
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder where there is none; UserError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def discard(temporary: Path) -> None:
+    """Remove a temporary file, if it is there and can be removed."""
+    try:
         temporary.unlink(missing_ok=True)
+    except OSError:
+        return  # a read-only file system, on which it never came to be
+
+
+def cannot_write(path: Path, error: OSError, then: str = "run it again") -> UserError:
+    """The error of a file or folder that cannot be written, with the cure for its cause.
+
+    Args:
+        path: the file or folder.
+        error: what the system said.
+        then: what to do after the cure.
+    """
+    cure = "make room"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        cure = "make its folder writable, or choose another one"
+    return UserError(f"cannot write {path} ({error.strerror}); {cure} and {then}")
+
+
+def wait_for_late(
+    missing: Callable[[], Sequence[str]],
+    directory: Path,
+    seconds: float | None = None,
+    sleep: Callable[[float], None] | None = None,
+) -> list[str]:
+    """Wait for what other machines have written: a shared file system may show it seconds late.
+
+    Args:
+        missing: looks, and names what is not there yet.
+        directory: where it is to appear.
+        seconds: how long to wait at most; None: LATE_SECONDS.
+        sleep: in place of time.sleep.
+
+    Returns:
+        What is still missing after that time.
+    """
+    left = LATE_SECONDS if seconds is None else seconds
+    said = False
+    while (names := list(missing())) and left > 0:
+        if not said:
+            listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            print(
+                f"{directory}: {listed} not to be seen yet; waiting up to {left:g} s, as shared file systems may show "
+                "files late",
+                file=sys.stderr,
+                flush=True,
+            )
+            said = True
+        (sleep or time.sleep)(LOOK_AGAIN_SECONDS)
+        left -= LOOK_AGAIN_SECONDS
+        if directory.is_dir():
+            os.listdir(directory)  # makes a client of a network file system ask its server again
+    return names
 
 
 def read_yaml(path: Path, what: str, cure: str = "check the path") -> Any:

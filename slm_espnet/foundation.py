@@ -32,7 +32,7 @@ class Foundation:
     speech_encoder_conf: dict[str, Any] = field(default_factory=dict)  # model, revision, dtype, ...
     length_reduction: str = "ctc_blank"  # static reduction: ctc_blank, ctc_merge, stack or none
     length_reduction_conf: dict[str, Any] = field(default_factory=dict)  # threshold, ...
-    llm_conf: dict[str, Any] = field(default_factory=dict)  # model, revision, dtype, quantization, lora
+    llm_conf: dict[str, Any] = field(default_factory=dict)  # keys of LLMConf (llm/build.py)
     prompt_conf: dict[str, Any] = field(default_factory=dict)  # fields of PromptTemplate
     speech_encoder_config: dict[str, Any] = field(default_factory=dict)  # sizes of a model that is not here yet
     llm_config: dict[str, Any] = field(default_factory=dict)  # likewise

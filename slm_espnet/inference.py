@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ import torch
 from slm_espnet.adapter.base import Placement
 from slm_espnet.decoding.bounds import length_bound
 from slm_espnet.decoding.heard import Hearing
-from slm_espnet.decoding.search import search
+from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.prompt import Prompt, PromptTemplate
@@ -125,10 +125,19 @@ class Decoder:
         for batch in self.decode_batches(requests):
             yield from batch
 
-    def decode_batches(self, requests: Sequence[Request]) -> Iterator[list[tuple[str, Hypothesis]]]:
-        """The same batch by batch, so that results can be saved together."""
+    def decode_batches(
+        self, requests: Sequence[Request], finished: Collection[str] = ()
+    ) -> Iterator[list[tuple[str, Hypothesis]]]:
+        """The same batch by batch, so that results can be saved together.
+
+        Args:
+            requests: of which batches are made.
+            finished: utterances that need no result any more. Batches are what they would be without them, so that a
+                decoding that goes on computes what a single run does, to the last bit.
+        """
         for batch in self._batches(requests):
-            yield self._decode(batch)
+            if any(request.utt_id not in finished for request in batch):
+                yield [(utt_id, found) for utt_id, found in self._decode(batch) if utt_id not in finished]
 
     def _size(self, request: Request) -> int:
         """Positions of the LLM's input, as far as is known before the adapter has run."""
@@ -157,28 +166,64 @@ class Decoder:
 
     @torch.no_grad()
     def _decode(self, requests: list[Request]) -> list[tuple[str, Hypothesis]]:
-        is_speech = requests[0].text is None
-        batch = self._embed_speech(requests) if is_speech else self._embed_text(requests)
+        batch = self._prepare(requests)
         results = list(batch.taken.items())
-        bounds = [self._bound(r, n) for r, n in zip(batch.requests, batch.lengths.tolist(), strict=True)]
+        if batch.requests:
+            options = self._options(requests)
+            found = search(self.model.llm, batch.inputs, batch.lengths, self._bounds(batch), options, batch.drafts)
+            results += [(r.utt_id, self._hypothesis(result)) for r, result in zip(batch.requests, found, strict=True)]
+        return results
+
+    @torch.no_grad()
+    def stream(self, request: Request) -> Generator[str, None, Hypothesis | None]:
+        """The text so far after every pass of the LLM (with a draft these are several tokens).
+
+        Returns the hypothesis, or None where the request is left out. A beam search knows its answer at its end only:
+        with beam_size above 1 nothing is yielded before; nor where the CTC hypothesis is taken as it is.
+        """
+        batch, options = self._prepare([request]), self._options([request])
+        if not batch.requests:
+            return batch.taken.get(request.utt_id)
+        asked = self.model.llm, batch.inputs, batch.lengths, self._bounds(batch), options
+        if options.beam_size > 1:
+            return self._hypothesis(search(*asked)[0])
+        steps = greedy_steps(*asked, batch.drafts)
+        while True:
+            try:
+                (ids,) = next(steps)
+            except StopIteration as end:
+                return self._hypothesis(end.value[0])
+            yield self.model.llm.tokenizer.decode(ids)
+
+    def _options(self, requests: list[Request]) -> DecodingOptions:
+        """Text in place of speech is a bound on what speech can give: only what the LLM itself would say."""
+        is_speech = requests[0].text is None
+        return self.options if is_speech or self.options.ctc_draft == "none" else self._exact
+
+    def _bounds(self, batch: _Batch) -> list[int]:
+        """Most target tokens of each answer."""
+        return [self._bound(r, n) for r, n in zip(batch.requests, batch.lengths.tolist(), strict=True)]
+
+    def _prepare(self, requests: list[Request]) -> _Batch:
+        """What the LLM is asked, and what it need not be asked; requests that are too long are left out."""
+        embed = self._embed_speech if requests[0].text is None else self._embed_text
+        batch = embed(requests)
         fits = []
-        for row, (request, bound) in enumerate(zip(batch.requests, bounds, strict=True)):
+        for row, (request, bound) in enumerate(zip(batch.requests, self._bounds(batch), strict=True)):
             if bound <= 0:
                 self.left_out[request.utt_id] = "input longer than the language model reads"
+                batch.taken.pop(request.utt_id, None)
             elif request.utt_id not in batch.taken:
                 fits.append(row)
-        if not fits:
-            return results
-        index = torch.tensor(fits, device=batch.lengths.device)
+        index = torch.tensor(fits, dtype=torch.int64, device=batch.lengths.device)
         lengths = batch.lengths[index]
-        inputs = batch.inputs[index, : int(lengths.max())]
-        drafts = [batch.drafts[row] for row in fits]
-        # text in place of speech is a bound on what speech can give: only what the LLM itself would say
-        options = self.options if is_speech or self.options.ctc_draft == "none" else self._exact
-        found = search(self.model.llm, inputs, lengths, [bounds[row] for row in fits], options, drafts)
-        return results + [
-            (batch.requests[row].utt_id, self._hypothesis(result)) for row, result in zip(fits, found, strict=True)
-        ]
+        return _Batch(
+            [batch.requests[row] for row in fits],
+            batch.inputs[index, : int(lengths.max())] if fits else batch.inputs[index],
+            lengths,
+            [batch.drafts[row] for row in fits],
+            batch.taken,
+        )
 
     def _embed_text(self, requests: list[Request]) -> _Batch:
         prompts = [self._prompt(request.instruction, request.context) for request in requests]

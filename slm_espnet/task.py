@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
+from espnet2.samplers.abs_sampler import AbsSampler
 from espnet2.tasks.abs_task import AbsTask, IteratorOptions, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
-from espnet2.train.distributed_utils import DistributedOption
+from espnet2.train.distributed_utils import DistributedOption, get_rank
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str_or_none
 
@@ -29,7 +33,9 @@ from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.files import read_yaml
 from slm_espnet.length_reduction.base import AbsTrainedReduction
 from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
-from slm_espnet.training.batches import form_batches, mix_batches
+from slm_espnet.locks import Lock
+from slm_espnet.planning.training import describe_training
+from slm_espnet.training.batches import mix_batches, shaping_of, shuffled_batches
 from slm_espnet.training.build import (
     apply_encodings,
     apply_foundation,
@@ -47,10 +53,14 @@ from slm_espnet.training.diagnostics import (
     describe_loss,
     describe_model,
 )
-from slm_espnet.training.groups import CountedIterFactory, Group, read_groups
+from slm_espnet.training.groups import CountedIterFactory, Groups, read_groups, state_of
+from slm_espnet.training.launch import LAUNCH_OPTIONS
+from slm_espnet.training.loading import SharedIterFactory
 from slm_espnet.training.preprocessor import SLMPreprocessor
+from slm_espnet.training.resume import CHECKPOINT
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
-from slm_espnet.training.trainer import CHECKPOINT, SLMTrainer
+from slm_espnet.training.shapes import Shapes, read_shapes
+from slm_espnet.training.trainer import SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
 adapter_output_choices = ClassChoices(
@@ -69,6 +79,19 @@ DEFAULTS = {
     "best_model_criterion": [("valid", "loss", "min")],
     "keep_nbest_models": 3,
     "grad_clip": 1.0,
+}
+
+
+LAST_KEY = "distributed"  # with which ESPnet ends config.yaml
+
+# ESPnet's options that have no meaning here, and their defaults
+NOT_OFFERED = {
+    "use_deepspeed": False,
+    "num_att_plot": 0,
+    "create_graph_in_tensorboard": False,
+    "ddp_comm_hook": None,
+    "wandb_model_log_interval": -1,
+    "unused_parameters": False,
 }
 
 
@@ -102,7 +125,7 @@ class SLMTask(AbsTask):
         group = parser.add_argument_group(description="Speech language model")
         group.add_argument("--foundation", type=str_or_none, help="YAML of the frozen pair; fills llm and prompt_conf")
         group.add_argument("--llm", type=str_or_none, choices=(*LLM_KINDS, None), help="Kind of language model")
-        group.add_argument("--llm_conf", action=NestedDictAction, default={}, help="model, revision, dtype, lora")
+        group.add_argument("--llm_conf", action=NestedDictAction, default={}, help="Keys of LLMConf: model, dtype, …")
         group.add_argument("--prompt_conf", action=NestedDictAction, default={}, help="Fields of PromptTemplate")
         group.add_argument("--input_size", type=int_or_none, help="Width of an encoding; read from the encodings")
         group.add_argument("--encoding_fingerprint", action=NestedDictAction, help="Read from the encodings")
@@ -118,6 +141,14 @@ class SLMTask(AbsTask):
         )
         group.add_argument("--self_tasks", type=str, nargs="*", default=[], help="Likewise: seen in self targets only")
         group.add_argument("--num_threads", type=int_or_none, help="CPU threads; PyTorch's choice if none")
+        group.add_argument(
+            "--save_every_seconds", type=float, default=600.0, help="Time between checkpoints within an epoch; 0: none"
+        )
+        group.add_argument(
+            "--save_every_steps", type=int, default=0, help="Likewise in steps of the optimizer; 0: none"
+        )
+        for option in LAUNCH_OPTIONS:
+            group.add_argument(f"--{option.name}", type=int, default=option.default, help=option.help)
         for choices in cls.class_choices_list:
             choices.add_arguments(group)
         parser.set_defaults(**DEFAULTS)
@@ -152,15 +183,16 @@ class SLMTask(AbsTask):
         directories = encodings_directories(data)
         apply_foundation(vars(args))
         apply_encodings(vars(args), directories)
+        cls._say_plan(args)
         model = build_model(vars(args))
         args.llm_identity = dict(model.llm.identity())
         if args.train_shape_file:
             training_data = args.train_data_path_and_name_and_type
             training_dirs = [data_dir for path, _, _ in training_data for data_dir, _ in split_path(path)]
-            groups = cls.training_groups(args).values()
+            groups = cls.training_groups(args).names
             args.trained_tasks, args.self_tasks = trained_and_self_tasks(groups, training_dirs)
             check_own_answers(training_dirs, args.llm_identity)
-        if args.resume and not args.collect_stats:
+        if args.resume and not args.collect_stats and cls._writes(args):
             cls._check_resumed(args)
         for side in ("encoder", "reduction"):
             logging.info("speech %s: %s", side, describe_identity(args.encoding_fingerprint.get(side) or {}))
@@ -172,6 +204,44 @@ class SLMTask(AbsTask):
         if not count_parameters(model, trained_only=True):
             raise UserError("nothing to train: every parameter is frozen")
         return model
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """Train in this process, with its output directory locked where it is the one that writes."""
+        if args.ngpu > args.gpus_per_process and not args.distributed:
+            raise UserError(f"--ngpu {args.ngpu} takes several processes: start python -m slm_espnet.bin.train")
+        args.ngpu = min(args.ngpu, 1)
+        with cls._lock(Path(args.output_dir)) if cls._writes(args) else contextlib.nullcontext():
+            super().main_worker(args)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+    @classmethod
+    def _say_plan(cls, args: argparse.Namespace) -> None:
+        """What each device will hold, before anything large is loaded; of a training without GPUs only where asked."""
+        if not args.train_shape_file or not cls._writes(args) or not (args.ngpu or args.llm_conf.get("device_map")):
+            return
+        options = cls.build_iter_options(args, DistributedOption(), "train")
+        shapes = cls.training_shapes(args)
+        batches = shaping_of(args, options).form(shapes.lengths, shapes.dims)
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        try:
+            logging.info(describe_training(vars(args), shapes, batches, processes))
+        except UserError as error:
+            if args.llm_conf.get("device_map"):
+                raise
+            logging.warning(f"no plan of the memory: {error}")
+
+    @staticmethod
+    def _lock(output_dir: Path) -> Lock:
+        """The lock of a training's directory, which is made."""
+        output_dir.mkdir(parents=True, exist_ok=True)
+        return Lock(output_dir / ".lock", "the training")
+
+    @staticmethod
+    def _writes(args: argparse.Namespace) -> bool:
+        """Whether this is the process that writes all files."""
+        return not args.distributed or get_rank(args.dist_rank, args.dist_launcher) == 0
 
     @classmethod
     def _check(cls, args: argparse.Namespace) -> None:
@@ -186,6 +256,13 @@ class SLMTask(AbsTask):
             raise UserError("mixing_conf needs iterator_type sequence, and multiple_iterator false")
         if args.train_dtype != "float32":
             raise UserError("adapters train in float32; set llm_conf.dtype or model_conf.autocast_dtype for the LLM")
+        for name, value in NOT_OFFERED.items():
+            if vars(args)[name] != value:
+                raise UserError(f"{name} is not offered for adapters; leave it out")
+        if args.accum_grad < 1:
+            raise UserError(f"accum_grad must be at least 1, not {args.accum_grad}")
+        if torch.distributed.is_initialized() and {args.iterator_type, args.valid_iterator_type} - {"sequence", None}:
+            raise UserError("several processes need iterator_type sequence: each gets its share of every batch")
         for part in ("train", "valid"):
             if vars(args)[f"{part}_data_path_and_name_and_type"] and not vars(args)[f"{part}_shape_file"]:
                 raise UserError(f"--{part}_shape_file is missing: stage 3 (python -m slm_espnet.bin.stats) writes it")
@@ -196,7 +273,12 @@ class SLMTask(AbsTask):
         output_dir = Path(args.output_dir)
         if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
             return
-        before = read_yaml(output_dir / "config.yaml", "the configuration that the training began with") or {}
+        try:
+            before = read_yaml(output_dir / "config.yaml", "the configuration that the training began with")
+        except UserError:
+            before = None
+        if not isinstance(before, dict) or LAST_KEY not in before:
+            return  # cut while a training started; it is written anew, and the checkpoint knows the foundations, too
         cure = "give another --output_dir, or the foundations it was trained with"
         if before.get("encoding_fingerprint") is not None:
             check_fingerprint(before["encoding_fingerprint"], args.encoding_fingerprint, output_dir, cure)
@@ -227,38 +309,67 @@ class SLMTask(AbsTask):
         """Optimizer steps of the whole training."""
         batches = args.num_iters_per_epoch
         if batches is None:
-            options = cls.build_iter_options(args, DistributedOption(), "train")
-            if args.mixing_conf:
-                batches = len(mix_batches(args, options, cls.training_groups(args)))
-            else:
-                batches = len(list(form_batches(args, options, options.shape_files)))
-        return max(1, batches // args.accum_grad) * args.max_epoch
+            processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+            options = cls.build_iter_options(args, DistributedOption(distributed=processes > 1), "train")
+            batches = len(cls.training_batches(args, options))
+        return -(-batches // args.accum_grad) * args.max_epoch
 
     @classmethod
-    def training_groups(cls, args: argparse.Namespace) -> Mapping[str, Group]:
+    def training_shapes(cls, args: argparse.Namespace) -> Shapes:
+        """Lengths of every training example."""
+        return _read_shapes(tuple(args.train_shape_file), state_of(args.train_shape_file))
+
+    @classmethod
+    def training_groups(cls, args: argparse.Namespace) -> Groups:
         """Set, task and language of every training example."""
-        return read_groups([path for path, _, _ in args.train_data_path_and_name_and_type], args.train_shape_file[0])
+        paths = tuple(path for path, _, _ in args.train_data_path_and_name_and_type)
+        return read_groups(paths, cls.training_shapes(args), args.train_shape_file[0])
+
+    @classmethod
+    def training_batches(cls, args: argparse.Namespace, options: IteratorOptions) -> AbsSampler:
+        """Batches of every epoch, mixed or not."""
+        if args.mixing_conf:
+            return mix_batches(args, options, cls.training_shapes(args), cls.training_groups(args))
+        return shuffled_batches(args, options, cls.training_shapes(args))
+
+    @classmethod
+    def build_validation(cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str) -> AbsIterFactory:
+        """ESPnet's batches, whole ones dealt out to the processes."""
+        if not iter_options.distributed:
+            return super().build_sequence_iter_factory(args, iter_options, mode)
+        alone = dataclasses.replace(iter_options, distributed=False)
+        inner = super().build_sequence_iter_factory(args, alone, mode)
+        return SharedIterFactory(inner, torch.distributed.get_rank(), torch.distributed.get_world_size())
 
     @classmethod
     def build_sequence_iter_factory(
         cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
     ) -> AbsIterFactory:
-        """ESPnet's batches for validation and unmixed training, else mixed ones; those of training are counted."""
+        """ESPnet's batches for validation; for training the same ones, or mixed, made without a list of ids."""
         if mode != "train":
-            return super().build_sequence_iter_factory(args, iter_options, mode)
-        if not args.mixing_conf:
-            inner = super().build_sequence_iter_factory(args, iter_options, mode)
-            return CountedIterFactory(inner, cls.training_groups(args))
-        batches = mix_batches(args, iter_options, cls.training_groups(args))
-        logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
+            return cls.build_validation(args, iter_options, mode)
+        batches = cls.training_batches(args, iter_options)
+        if args.mixing_conf:
+            logging.info("%d batches an epoch, mixed:\n%s", len(batches), batches.describe(args.max_epoch))
+        else:
+            logging.info("%s", batches)
+        dataset = cls.build_dataset(args, iter_options, None)
+        for rows in dataset.loader_dict.values():
+            rows.check(cls.training_shapes(args).ids)
         inner = SequenceIterFactory(
-            dataset=cls.build_dataset(args, iter_options, set(cls.training_groups(args))),
+            dataset=dataset,
             batches=batches,
-            seed=0,  # the sampler is to be asked for epochs; it has the seed
-            shuffle=False,  # it shuffles
+            seed=0 if args.mixing_conf else args.seed,  # the mixing has its own, and is to be asked for epochs
+            shuffle=False,  # the sampler does
+            num_iters_per_epoch=None if args.mixing_conf else iter_options.num_iters_per_epoch,
             shuffle_within_batch=args.shuffle_within_batch,
             num_workers=args.num_workers,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
         )
         return CountedIterFactory(inner, cls.training_groups(args))
+
+
+@lru_cache(maxsize=2)  # asked for several times at the start of a training
+def _read_shapes(files: tuple[str, ...], _state: tuple) -> Shapes:
+    return read_shapes(files)

@@ -43,7 +43,8 @@ def file_sha256(path: Path) -> str:
         return _sha256(path)
     cache = cache_directory() / "sha256.json"
     known = _read(cache)
-    name = f"{path}|{status.st_size}|{status.st_mtime_ns}"
+    # mtime alone could be that of another file, copied with its time; all are compared for equality only
+    name = f"{path}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
     if name not in known:
         known = {**_read(cache), name: _sha256(path)}
         _write(cache, dict(list(known.items())[-MOST_REMEMBERED:]))
@@ -74,5 +75,5 @@ def _write(cache: Path, known: dict[str, str]) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(known, indent=0), encoding="utf-8")
         os.replace(temporary, cache)
-    except PermissionError:  # a home that cannot be written to: the hash is then computed each time
+    except OSError:  # a home that cannot be written to: the hash is then computed each time
         return

@@ -34,6 +34,12 @@ def one_thread():
         sys.modules["torch"].set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def files_are_not_late(monkeypatch):
+    """What a command waits for in vain comes at once here, or never."""
+    monkeypatch.setattr("slm_espnet.files.LATE_SECONDS", 0.0)
+
+
 @pytest.fixture(scope="session")
 def top() -> Path:
     """The repository."""

@@ -27,16 +27,43 @@ def rotate(x: torch.Tensor) -> torch.Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
+class Convolution(torch.nn.Module):
+    """Pre-norm gated depthwise convolution over neighbouring frames, Conformer's (arXiv 2005.08100, section 2.2).
+
+    Without its batch normalisation: what a frame becomes must not depend on the batch.
+    """
+
+    def __init__(self, size: int, kernel: int):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(size)
+        self.gated = torch.nn.Linear(size, 2 * size)
+        self.depthwise = torch.nn.Conv1d(size, size, kernel, padding=kernel // 2, groups=size)
+        self.out = torch.nn.Linear(size, size)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """x (B, T, H), mask (B, T, 1) bool, False on padding → what is added to x."""
+        hidden = F.glu(self.gated(self.norm(x))) * mask
+        return self.out(F.silu(self.depthwise(hidden.transpose(1, 2)).transpose(1, 2)))
+
+
 class TransformerLayer(torch.nn.Module):
-    """Pre-norm self-attention and feed-forward."""
+    """Pre-norm self-attention, convolution where there is one, and feed-forward."""
 
     def __init__(
-        self, size: int, heads: int, feed_forward: int, dropout: float, attention_dropout: float, rotary: bool
+        self,
+        size: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        attention_dropout: float,
+        rotary: bool,
+        convolution: int,
     ):
         super().__init__()
         self.attention_norm = torch.nn.LayerNorm(size)
         self.query_key_value = torch.nn.Linear(size, 3 * size)
         self.attention_out = torch.nn.Linear(size, size)
+        self.convolution = Convolution(size, convolution) if convolution else None
         self.feed_forward_norm = torch.nn.LayerNorm(size)
         self.feed_forward_in = torch.nn.Linear(size, feed_forward)
         self.feed_forward_out = torch.nn.Linear(feed_forward, size)
@@ -45,6 +72,8 @@ class TransformerLayer(torch.nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """x (B, T, H), mask (B, 1, 1, T) bool, True where attended."""
         x = x + F.dropout(self._attend(self.attention_norm(x), mask), self.dropout, self.training)
+        if self.convolution is not None:
+            x = x + F.dropout(self.convolution(x, mask[:, 0, 0, :, None]), self.dropout, self.training)
         hidden = self.feed_forward_out(F.gelu(self.feed_forward_in(self.feed_forward_norm(x))))
         return x + F.dropout(hidden, self.dropout, self.training)
 
@@ -73,8 +102,11 @@ class TransformerBody(AbsAdapterBody):
         attention_dropout: float = 0.0,  # on attention weights
         input_dropout: float = 0.15,  # on the normalised encodings
         positions: str = "sinusoidal",  # sinusoidal | rotary | none
+        convolution: int = 0,  # frames that a convolution in each layer spans, odd; 0: none, as in the paper
     ):
         super().__init__()
+        if convolution and not (convolution > 0 and convolution % 2):
+            raise ValueError(f"convolution must be an odd number of frames, or 0 for none, not {convolution}")
         if size % heads or (size // heads) % 2:
             raise ValueError(f"size {size} must be an even multiple of heads {heads}")
         if positions not in POSITIONS:
@@ -84,7 +116,7 @@ class TransformerBody(AbsAdapterBody):
         inner = 4 * size if feed_forward is None else feed_forward
         rotary = positions == "rotary"
         self.layers = torch.nn.ModuleList(
-            TransformerLayer(size, heads, inner, dropout, attention_dropout, rotary) for _ in range(layers)
+            TransformerLayer(size, heads, inner, dropout, attention_dropout, rotary, convolution) for _ in range(layers)
         )
         self.final_norm = torch.nn.LayerNorm(size)
         # half the size of a normalised frame, learnable: content should outweigh position from the first step on

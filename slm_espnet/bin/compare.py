@@ -1,6 +1,7 @@
-"""Several experiments side by side, mean and deviation over seeds, as one Markdown table.
+"""Several experiments side by side, mean and deviation over seeds, as one Markdown table and as a page with drawings.
 
-    python -m slm_espnet.bin.compare exp/slm_asr_seed1 exp/slm_asr_seed2 exp/linear_seed1 --output all.md
+    python -m slm_espnet.bin.compare exp/slm_asr_seed1 exp/slm_asr_seed2 exp/linear_seed1 --html all.html
+    python -m slm_espnet.bin.compare exp/*_seed? --output all.md
     python -m slm_espnet.bin.compare "both tasks=exp/a" "both tasks=exp/b" --metrics "wer bleu accuracy"
 
 Reads the results.json that scoring wrote. Directories that differ only in `_seed<N>` are one configuration.
@@ -26,6 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inference_tag", help="Which decoding, where an experiment has several")
     parser.add_argument("--metrics", default="", help="Only these metrics, separated by spaces or commas; empty: all")
     parser.add_argument("--output", type=Path, help="Markdown file to write; default: standard output")
+    parser.add_argument("--html", type=Path, help="HTML page to write: the table, drawings, training curves")
     return parser
 
 
@@ -36,8 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     rows = collect(args.experiments, args.inference_tag)
     text = "\n".join(comparison(rows, split_names(args.metrics))) + "\n"
+    if args.html is not None:
+        from slm_espnet.report.side_by_side import write_comparison
+
+        args.html.parent.mkdir(parents=True, exist_ok=True)
+        write_comparison(args.html, args.experiments, rows, split_names(args.metrics))
+        print(f"written: {args.html}")
     if args.output is None:
-        print(text, end="")
+        if args.html is None:
+            print(text, end="")
     else:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(args.output, text)

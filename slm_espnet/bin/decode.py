@@ -120,7 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when too much is left out, after everything is written."""
     args = parse_with_config(get_parser(), argv)
     check_arguments(args)
-    from slm_espnet.decoding.results import is_merged, merge, remove_results
+    from slm_espnet.decoding.merging import merge
+    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
 
     run = DecodingRun(args)
@@ -132,17 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{data_dir}: no rows of the chosen task(s), nothing to decode")
             empty.append(data_dir)
             continue
-        if args.overwrite and not args.merge:
-            remove_results(output_dir, None if args.num_jobs == 1 else args.job)
-        elif is_merged(output_dir, decoding.settings):
+        if (not args.overwrite or args.merge) and is_merged(output_dir, decoding.settings):
             print(f"{output_dir}: already decoded")
             put_together(data_dir, output_dir)
             continue
         if not args.merge:
             decoding.decode()
         if args.merge or args.num_jobs == 1:
-            ids = [row.utt_id for row in decoding.rows]
-            summary = merge(output_dir, args.num_jobs, ids, decoding.settings, args.max_failed)
+            summary = merge(output_dir, args.num_jobs, decoding.ids(), decoding.settings, args.max_failed)
             status |= report(summary, output_dir, args.max_failed)
             put_together(data_dir, output_dir)
     if len(empty) == len(args.data_dir):

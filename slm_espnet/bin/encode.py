@@ -36,7 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--job", type=int, help="number of this job, from 1; not given: do everything, and merge")
     parser.add_argument("--num_jobs", type=int, default=1, help="jobs that share the recordings (default 1)")
     parser.add_argument("--merge", **truth, help="put the parts of all jobs together")
-    parser.add_argument("--verify", **truth, help="compare the checksums of complete sets, and do nothing else")
+    parser.add_argument("--verify", **truth, help="compare the checksums of complete sets, and encode nothing")
     parser.add_argument("--overwrite", **truth, help="begin anew, whatever is there")
     parser.add_argument("--ngpu", type=int, choices=(0, 1), default=0, help="1: on the GPU")
     parser.add_argument("--num_threads", type=int, default=1, help="CPU threads of this process (default 1)")
@@ -85,7 +85,10 @@ def check(args: argparse.Namespace) -> None:
 
 def encode_sets(args: argparse.Namespace, request: Any, described: dict, sets: list[tuple[list, Path]]) -> bool:
     """Run this job's part of every set that is not done; whether too much was left out of one."""
+    from slm_espnet.encodings.layout import job_lock_path
     from slm_espnet.encodings.plan import audio_digest, job_is_done, set_is_done
+    from slm_espnet.files import make_directory
+    from slm_espnet.locks import Lock
 
     job = args.job or 1
     to_do = [
@@ -105,8 +108,10 @@ def encode_sets(args: argparse.Namespace, request: Any, described: dict, sets: l
     options = JobOptions(job, args.num_jobs, args.batch_seconds, args.overwrite == "true")
     failed = False
     for recordings, output in to_do:
-        result = run_job(pipeline, recordings, output, described, options)
-        failed |= conclude(result, args, pipeline.fingerprint, recordings, output, described, options)
+        make_directory(output)
+        with Lock(job_lock_path(output, job), f"part {job} of these encodings"):
+            result = run_job(pipeline, recordings, output, described, options)
+            failed |= conclude(result, args, pipeline.fingerprint, recordings, output, described, options)
     return failed
 
 
@@ -147,15 +152,20 @@ def say_failed(listed: Path, left_out: int, recordings: int, max_failed: float) 
 
 def merge_sets(args: argparse.Namespace, described: dict, sets: list[tuple[list, Path]]) -> bool:
     """Put parts together; whether too much was left out of a set."""
+    from slm_espnet.encodings.layout import job_lock_path
     from slm_espnet.encodings.merge import merge
     from slm_espnet.encodings.plan import audio_digest, set_is_done
+    from slm_espnet.files import make_directory
+    from slm_espnet.locks import Lock
 
     failed = False
     for recordings, output in sets:
         if args.overwrite == "false" and set_is_done(output, described, audio_digest(recordings)):
             print(f"{output}: done before")
             continue
-        summary = merge(recordings, output, args.num_jobs, described, args.max_failed)
+        make_directory(output)
+        with Lock(job_lock_path(output, "merge"), "the index of these encodings"):
+            summary = merge(recordings, output, args.num_jobs, described, args.max_failed)
         print(f"{output}: {summary}")
         if summary.failed_share > args.max_failed:
             left_out = summary.recordings - summary.encoded
@@ -178,13 +188,17 @@ def build_pipeline(args: argparse.Namespace, request: Any) -> Any:
 
 
 def verify(directories: list[Path]) -> int:
-    """Compare checksums of sets."""
-    from slm_espnet.encodings.reader import EncodingReader
+    """Compare checksums of sets; the other sets are looked at all the same where one is damaged."""
+    from slm_espnet.encodings.verify import verify as verify_set
 
+    damaged = []
     for directory in directories:
-        reader = EncodingReader(directory)
-        reader.verify()
-        print(f"{directory}: {len(reader)} encodings are as they were written")
+        try:
+            print(f"{directory}: {verify_set(directory)} encodings are as they were written", flush=True)
+        except UserError as error:
+            damaged.append(str(error))
+    if damaged:
+        raise UserError("; ".join(damaged))
     return 0
 
 

@@ -6,7 +6,8 @@
 
 Reads <exp_dir>/decode_<inference_tag>/<set> and, where given, <cascade_dir>/<set>, <bound_dir>/<set> and the encoder's
 own CTC greedy text in <encodings_dir>/<set>. Writes RESULTS.md and results.json (one row per set, task, language and
-metric) into <exp_dir>, and results_by_speaker.json beside the hypotheses. An utterance without a hypothesis is scored
+metric) into <exp_dir>; results_by_speaker.json and report.html, the same as a page with training curves and the worst
+utterances, beside the hypotheses. An utterance without a hypothesis is scored
 as an empty one, and counted. Which tasks the adapter was trained on stands in <model_dir>/config.yaml; all others are
 marked as unseen, or as self where it was trained on the LLM's own answers to their instructions.
 """
@@ -20,13 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slm_espnet.bin.config_file import str2bool
 from slm_espnet.errors import UserError, run_main
 from slm_espnet.files import read_yaml
 from slm_espnet.options import split_names
+from slm_espnet.report.options import add_page_options, page_options
 
 if TYPE_CHECKING:
-    from slm_espnet.data.datadir import Row
-    from slm_espnet.scoring.evaluate import Run, SetScores
+    from slm_espnet.scoring.evaluate import SetScores
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -48,14 +50,18 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="Seed of the training; default: that in config.yaml")
     parser.add_argument("--bleu_tokenize", help="sacrebleu's tokenizer for all tasks; default: the tasks file's")
     parser.add_argument("--command", help="Command to state in RESULTS.md; default: this one")
+    parser.add_argument("--report", type=str2bool, default=True, help="Write report.html, too (default true)")
+    add_page_options(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = get_parser().parse_args(argv)
-    from slm_espnet.scoring.environment import describe
-    from slm_espnet.scoring.evaluate import Run
+    from slm_espnet.scoring.environment import facts
+    from slm_espnet.scoring.evaluate import Run, evaluate_set
+    from slm_espnet.scoring.inputs import Sources, read_set
+    from slm_espnet.scoring.record import Record, write_record
     from slm_espnet.scoring.report import PAGE, RESULTS, task_table, write_results
     from slm_espnet.tasks import load_tasks
 
@@ -73,57 +79,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = args.seed if args.seed is not None else config.get("seed")
     self_tasks = frozenset(config.get("self_tasks") or ())
     run = Run(tasks, frozenset(train_tasks), args.inference_tag, seed, args.bleu_tokenize, self_tasks)
-    found = {name: score_set(name, args, run, eval_tasks) for name in test_sets}
-    scores = [one for one in found.values() if one is not None]
-    if not scores:
+    decoding = args.exp_dir / f"decode_{args.inference_tag}"
+    sources = Sources(args.datadir, decoding, args.cascade_dir, args.bound_dir, args.encodings_dir)
+    inputs = []
+    for name in test_sets:
+        one = read_set(name, sources, eval_tasks)
+        if one is None:
+            print(f"{args.datadir / name}: no rows of the chosen task(s), nothing to score")
+        else:
+            inputs.append(one)
+    if not inputs:
         raise UserError(f"--eval_tasks {args.eval_tasks}: no rows of them in {', '.join(test_sets)}")
-    command = args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])])
-    write_results(args.exp_dir, args.inference_tag, scores, describe(command, seed))
+    scores = [evaluate_set(one.name, one.rows, one.systems, run, one.ctc) for one in inputs]
+    command = tidy(args.command or shlex.join(["python", "-m", "slm_espnet.bin.score", *(argv or sys.argv[1:])]))
+    environment = facts(command, seed)
+    write_results(args.exp_dir, args.inference_tag, scores, environment)
+    model_dir = args.model_dir or args.exp_dir
+    rates = [rates for one in scores for rates in one.rates]
+    record = Record(sources, args.tasks_config, model_dir, tuple(test_sets), tuple(eval_tasks), environment, rates)
+    write_record(decoding, record)
     for one in scores:
         print(f"{one.name}:", *task_table(one.results), sep="\n")
         report_losses(one)
     print(f"written: {args.exp_dir / PAGE}, {args.exp_dir / RESULTS}")
+    if args.report:
+        from slm_espnet.report.build import write_report
+
+        print(f"written: {write_report(decoding, record, tasks, inputs, page_options(args))}")
     return 0
 
 
-def score_set(name: str, args: argparse.Namespace, run: Run, eval_tasks: Sequence[str]) -> SetScores | None:
-    """Read one set's data and decodings, and score them; None for a set without rows of the chosen tasks."""
-    from slm_espnet.data.datadir import read_data_dir
-    from slm_espnet.long_audio.datadir import whole_dir
-    from slm_espnet.long_audio.decoded import merge_by_audio
-    from slm_espnet.scoring.decoded import check_ids, read_decoded
-    from slm_espnet.scoring.evaluate import evaluate_set
-
-    directory = args.datadir / name
-    data_dir = whole_dir(directory)  # of a set of pieces, the recordings that they were cut from
-    inside = data_dir.relative_to(directory)
-    rows = read_data_dir(data_dir, require=("wav.scp", "text"))
-    wanted = [row for row in rows if not eval_tasks or row.task in eval_tasks]
-    if not wanted:
-        print(f"{data_dir}: no rows of the chosen task(s), nothing to score")
-        return None
-    directories = {"slm": args.exp_dir / f"decode_{args.inference_tag}", "cascade": args.cascade_dir}
-    directories["bound"] = args.bound_dir
-    systems = {system: read_decoded(path / name / inside) for system, path in directories.items() if path is not None}
-    for decoded in systems.values():
-        check_ids(decoded, {row.utt_id for row in rows}, data_dir)
-    ctc = None
-    if args.encodings_dir is not None and data_dir == directory:
-        ctc = ctc_hypotheses(args.encodings_dir / name, wanted)
-    elif args.encodings_dir is not None:
-        ctc = ctc_hypotheses(args.encodings_dir / name, read_data_dir(directory))
-        ctc = None if ctc is None else merge_by_audio(directory, ctc)
-    return evaluate_set(name, wanted, systems, run, ctc)
-
-
-def ctc_hypotheses(directory: Path, rows: Sequence[Row]) -> dict[str, str] | None:
-    """Audio key → CTC greedy text of the rows' recordings that were encoded; None for an encoder without CTC."""
-    from slm_espnet.encodings.reader import EncodingReader
-
-    reader = EncodingReader(directory)
-    if reader.fingerprint["vocabulary"] is None:
-        return None
-    return {key: reader[key].ctc_hypothesis for key in {row.audio.key for row in rows} if key in reader}
+def tidy(command: str) -> str:
+    """A command as one would type it: blanks inside of arguments once, quotes where they are needed."""
+    try:
+        return shlex.join(" ".join(word.split()) for word in shlex.split(command))
+    except ValueError:  # free text with a single quote in it
+        return command
 
 
 def report_losses(scores: SetScores) -> None:

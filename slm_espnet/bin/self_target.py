@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output_dir.resolve() == args.data_dir.resolve():
         raise UserError("--output_dir must be another directory than --data_dir")
     from slm_espnet.data.datadir import read_data_dir
-    from slm_espnet.decoding.results import is_merged, merge, remove_results
+    from slm_espnet.decoding.merging import merge
+    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
     from slm_espnet.training.self_targets import ask, load_instructions, read_marker
 
@@ -79,9 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = DecodingRun(decoding_arguments(args))
     answers = args.output_dir / ANSWERS
     decoding = SetDecoding(run, args.data_dir, None, answers, questions)
-    if args.overwrite and not args.merge:
-        remove_results(answers, None if args.num_jobs == 1 else args.job)
-    elif is_merged(answers, decoding.settings):
+    if (not args.overwrite or args.merge) and is_merged(answers, decoding.settings):
         marker = read_marker(args.output_dir)
         if marker is not None and marker["settings"] == decoding.settings:
             print(f"{args.output_dir}: already made")

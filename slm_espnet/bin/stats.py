@@ -19,7 +19,7 @@ from slm_espnet.errors import UserError, run_main
 from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
-    from slm_espnet.encodings.reader import EncodingReader
+    from slm_espnet.data.row_table import RowTable
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     if len(args.data_dir) != len(args.encodings_dir):
         raise UserError(f"{len(args.data_dir)} --data_dir but {len(args.encodings_dir)} --encodings_dir; give as many")
-    from slm_espnet.data.datadir import read_data_dir
+    from slm_espnet.data.row_table import ChosenRows, RowTable
     from slm_espnet.encodings.reader import EncodingReader
     from slm_espnet.llm.build import build_tokenizer
     from slm_espnet.training.build import apply_foundation, build_template
@@ -64,14 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     preprocessor = SLMPreprocessor(
         build_template(config["prompt_conf"]), build_tokenizer(config["llm"], config["llm_conf"])
     )
-    sets = [
-        (read_data_dir(data), EncodingReader(encodings))
-        for data, encodings in zip(args.data_dir, args.encodings_dir, strict=True)
-    ]
     where = " ".join(map(str, args.data_dir))
-    chosen = [read_marker(data) is not None for data in args.data_dir]  # self targets, by their instructions
-    labelled = select_tasks([one for one, own in zip(sets, chosen, strict=True) if not own], args.tasks, where)
-    sets = [*labelled, *(one for one, own in zip(sets, chosen, strict=True) if own)]
+    readers = [EncodingReader(encodings) for encodings in args.encodings_dir]
+    tables = [RowTable(data) for data in args.data_dir]
+    own = [read_marker(data) is not None for data in args.data_dir]  # self targets, by their instructions
+    labelled = [table for table, its in zip(tables, own, strict=True) if not its]
+    check_tasks(labelled, args.tasks, where)
+    wanted = split_names(args.tasks)
+    rows = [
+        ChosenRows(table, table.with_tasks([] if its else wanted)) for table, its in zip(tables, own, strict=True)
+    ]
+    sets = sorted(zip(rows, readers, own, strict=True), key=lambda one: one[2])  # labelled ones first
+    sets = [(rows, reader) for rows, reader, _ in sets]
     limits = Limits(args.max_frames, args.min_frames, args.max_target_tokens, args.max_prompt_tokens)
     statistics = collect_statistics(sets, preprocessor, limits, args.output_dir)
     print(
@@ -91,16 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def select_tasks(sets: list[tuple[list, EncodingReader]], tasks: str, where: str) -> list[tuple[list, EncodingReader]]:
-    """The sets with the rows of the chosen tasks; UserError when a task has none in any set."""
-    wanted = split_names(tasks)
-    present = {row.task for rows, _ in sets for row in rows}
-    absent = [task for task in wanted if task not in present]
+def check_tasks(tables: Sequence[RowTable], tasks: str, where: str) -> None:
+    """UserError when one of the tasks has no row in any set."""
+    present = sorted({task for table in tables for task in table.tasks()})
+    absent = [task for task in split_names(tasks) if task not in present]
     if absent:
-        raise UserError(
-            f"no rows of task(s) {', '.join(absent)} in {where}, where there are {', '.join(sorted(present))}"
-        )
-    return [([row for row in rows if not wanted or row.task in wanted], reader) for rows, reader in sets]
+        raise UserError(f"no rows of task(s) {', '.join(absent)} in {where}, where there are {', '.join(present)}")
 
 
 if __name__ == "__main__":

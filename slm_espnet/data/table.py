@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import cannot_write, discard
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is not UTF-8
@@ -131,9 +132,9 @@ def write_table(path: Path, rows: Iterable[tuple[str, str]]) -> int:
                 count += 1
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); make room or choose another folder") from error
+        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
     return count
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,25 @@ MAX_SECONDS = 60.0  # longer audio is left out, as in stage 2
 BATCH_SECONDS = 60.0  # of audio in a batch, padding included
 
 
+def encode_waveforms(pipeline: EncodingPipeline, waveforms: Mapping[str, np.ndarray]) -> dict[str, Encoding]:
+    """Encodings of waveforms (N,) by name, made in batches of similar length.
+
+    Raises:
+        ValueError: one is shorter than `pipeline.encoder.min_samples`.
+    """
+    batches: list[list[str]] = []
+    for name in sorted(waveforms, key=lambda name: (-len(waveforms[name]), name)):
+        longest = len(waveforms[batches[-1][0]]) if batches else 0
+        if not batches or longest * (len(batches[-1]) + 1) > BATCH_SECONDS * pipeline.sampling_rate:
+            batches.append([])
+        batches[-1].append(name)
+    encodings: dict[str, Encoding] = {}
+    for names in batches:
+        found = pipeline.encode_as_stored([waveforms[name] for name in names])
+        encodings.update(zip(names, found, strict=True))
+    return encodings
+
+
 class LiveEncodings:
     """Encodings of the audio of some rows; offers what decoding uses of an EncodingReader."""
 
@@ -23,17 +42,7 @@ class LiveEncodings:
         """Encode; audio that cannot be encoded is in `reasons` by key."""
         self.fingerprint: dict[str, Any] = pipeline.fingerprint
         self.reasons: dict[str, str] = {}
-        self._encodings: dict[str, Encoding] = {}
-        waveforms = self._read(pipeline, rows)
-        batch: list[str] = []
-        for key in sorted(waveforms, key=lambda key: (-len(waveforms[key]), key)):
-            longest = len(waveforms[batch[0]]) if batch else 0
-            if batch and longest * (len(batch) + 1) > BATCH_SECONDS * pipeline.sampling_rate:
-                self._encode(pipeline, waveforms, batch)
-                batch = []
-            batch.append(key)
-        if batch:
-            self._encode(pipeline, waveforms, batch)
+        self._encodings = encode_waveforms(pipeline, self._read(pipeline, rows))
 
     def _read(self, pipeline: EncodingPipeline, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         waveforms: dict[str, np.ndarray] = {}
@@ -50,10 +59,6 @@ class LiveEncodings:
             else:
                 waveforms[key] = samples
         return waveforms
-
-    def _encode(self, pipeline: EncodingPipeline, waveforms: dict[str, np.ndarray], keys: list[str]) -> None:
-        found = pipeline.encode_as_stored([waveforms[key] for key in keys])
-        self._encodings.update(zip(keys, found, strict=True))
 
     def __contains__(self, key: object) -> bool:
         return key in self._encodings

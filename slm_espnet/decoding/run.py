@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slm_espnet.data.datadir import Row, read_data_dir
+import numpy as np
+
+from slm_espnet.data.datadir import Row
+from slm_espnet.data.row_table import ChosenRows, RowTable
 from slm_espnet.decoding.biasing import RunBiasing
 from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis
@@ -26,6 +28,7 @@ from slm_espnet.foundation import Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
 from slm_espnet.llm.source import find_model
 from slm_espnet.options import split_names
+from slm_espnet.progress import Progress
 from slm_espnet.training.config import read_config
 from slm_espnet.weights import file_sha256
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from slm_espnet.inference import Biaser
 
 WITHOUT_INFLUENCE = ("batch_tokens", "batch_size")  # on results
+PORTION = 20_000  # rows of a job whose batches are formed together, the longest first
 LIVE_ROWS = 1000  # rows whose audio is encoded, then decoded, where there are no encodings of stage 2
 
 
@@ -49,6 +53,11 @@ def decoding_options(args: argparse.Namespace) -> DecodingOptions:
 def hash_of(value: Any) -> str:
     """A short name for plain values: 20 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _given(rows: list[Row]) -> tuple[list[Row], str]:
+    """Rows that are in memory, and what names them."""
+    return rows, hash_of([[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in rows])
 
 
 class DecodingRun:
@@ -156,19 +165,20 @@ class SetDecoding:
         output_dir: Path,
         rows: list[Row] | None = None,
     ):
-        """Read the rows of the chosen tasks, perhaps none; other rows may be given in their place."""
+        """Find the rows of the chosen tasks, perhaps none; other rows may be given in their place."""
         self.run, self.args = run, run.args
         self.data_dir, self.encodings_dir, self.output_dir = data_dir, encodings_dir, output_dir
-        self.rows = self._rows() if rows is None else rows
-        row_values = [[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in self.rows]
-        self.settings = {**run.settings, "rows": hash_of(row_values)}
+        self.rows, identity = self._rows() if rows is None else _given(rows)
+        self.settings = {**run.settings, "rows": identity}
         if self.args.input != "transcript":
             self.settings["encodings"] = self._encodings_identity()
 
-    def _rows(self) -> list[Row]:
-        rows = read_data_dir(self.data_dir)
-        wanted = split_names(self.args.tasks)
-        return [row for row in rows if not wanted or row.task in wanted]
+    def _rows(self) -> tuple[ChosenRows, str]:
+        """The rows, none of which is read yet, and what names them: the tables that results depend on."""
+        table = RowTable(self.data_dir)
+        wanted = sorted(split_names(self.args.tasks))
+        tables = ("wav.scp", "segments", "text", "prompt", "context", "transcript", *(["utt2task"] if wanted else []))
+        return ChosenRows(table, table.with_tasks(wanted)), hash_of([table.digest(tables), wanted])
 
     def _encodings_identity(self) -> str:
         if self.encodings_dir is not None:
@@ -178,31 +188,42 @@ class SetDecoding:
     def decode(self) -> None:
         """Decode this job's share of the rows, except what an earlier call has finished."""
         args = self.args
-        with JobWriter(self.output_dir, args.job, {**self.settings, "num_jobs": args.num_jobs}) as writer:
+        settings = {**self.settings, "num_jobs": args.num_jobs}
+        with JobWriter(self.output_dir, args.job, settings, args.overwrite) as writer:
             share = self.rows[args.job - 1 :: args.num_jobs]
-            rows = [row for row in share if row.utt_id not in writer.finished]
             if writer.done:
                 print(f"{self.output_dir}: job {args.job} is done", flush=True)
                 return
-            before = f", {len(share) - len(rows)} of them decoded before" if len(rows) < len(share) else ""
+            before = f", {len(writer.finished)} of them decoded before" if writer.finished else ""
             print(f"{self.output_dir}: job {args.job} has {len(share)} utterances{before}", flush=True)
-            writer.finish(self._decode(rows, writer) if rows else {})
+            writer.finish(self._decode(share, writer) if len(writer.finished) < len(share) else {})
 
-    def _decode(self, rows: list[Row], writer: JobWriter) -> dict[str, str]:
-        """Write hypotheses as they come; what was left out, with the reason."""
+    def ids(self) -> np.ndarray:
+        """(N,) bytes: utterance ids of all rows."""
+        if isinstance(self.rows, ChosenRows):
+            return self.rows.ids
+        return np.array([row.utt_id.encode() for row in self.rows], "S")
+
+    def _decode(self, rows: Sequence[Row], writer: JobWriter) -> dict[str, str]:
+        """Write hypotheses as they come; what was left out, with the reason. PORTION rows at most are in memory."""
         from slm_espnet.decoding.requests import with_repeats
         from slm_espnet.inference import Decoder
 
         all_left_out: dict[str, str] = {}
-        progress = Progress(f"{self.output_dir} job {self.args.job}", len(rows), self.args.log_interval)
+        to_do = len(rows) - len(writer.finished)
+        progress = Progress(f"{self.output_dir} job {self.args.job}", to_do, self.args.log_interval)
         drafted = split_names(self.run.options.ctc_draft_tasks)
-        for (requests, left_out), biaser in self._requests(rows):
-            requests = with_repeats(requests, rows, drafted)
-            decoder = Decoder(self.run.model, self.run.options, biaser)
-            for batch in self._guarded(decoder.decode_batches(requests)):
-                writer.add(batch)
-                progress.advance(len(batch))
-            all_left_out |= left_out | decoder.left_out
+        for begin in range(0, len(rows), PORTION):
+            part = list(rows[begin : begin + PORTION])
+            if all(row.utt_id in writer.finished for row in part):
+                continue
+            for (requests, left_out), biaser in self._requests(part):
+                requests = with_repeats(requests, part, drafted)
+                decoder = Decoder(self.run.model, self.run.options, biaser)
+                for batch in self._guarded(decoder.decode_batches(requests, writer.finished)):
+                    writer.add(batch)
+                    progress.advance(len(batch))
+                all_left_out |= left_out | decoder.left_out
         progress.end()
         return all_left_out
 
@@ -259,25 +280,3 @@ class SetDecoding:
             part = rows[begin : begin + LIVE_ROWS]
             encodings = LiveEncodings(self.run.pipeline, part)
             yield part, encodings, encodings.reasons
-
-
-class Progress:
-    """A line now and then: how far, how fast, how long still."""
-
-    def __init__(self, name: str, total: int, interval: float):
-        self.name, self.total, self.interval = name, total, interval
-        self.done, self.began = 0, time.monotonic()
-        self.said = self.began
-
-    def advance(self, count: int) -> None:
-        """Count; print a line when the last one is old."""
-        self.done += count
-        if time.monotonic() - self.said >= self.interval:
-            self.end()
-
-    def end(self) -> None:
-        """Print a line now."""
-        self.said = time.monotonic()
-        rate = self.done / max(1e-9, self.said - self.began)
-        left = (self.total - self.done) / rate if rate else 0.0
-        print(f"{self.name}: {self.done}/{self.total} utterances, {rate:.1f}/s, {left:.0f} s left", flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Generator, Sequence, Set
 from dataclasses import replace
 
 import torch
@@ -87,7 +87,6 @@ def _propose(answers: Sequence[_Answer], most: int, device: torch.device) -> tor
     return pad_proposals([answer.proposed for answer in answers], device)
 
 
-@torch.no_grad()
 def greedy_search(
     llm: AbsLLM,
     inputs: torch.Tensor,
@@ -96,12 +95,34 @@ def greedy_search(
     options: DecodingOptions,
     drafts: Sequence[Sequence[int]] | None = None,
 ) -> list[SearchResult]:
-    """The likeliest token at every step, with drafts several in one pass; rows that are finished leave the batch.
+    """The likeliest token at every step, with drafts several in one pass. Arguments as `search`.
 
-    Arguments as `search`. Drafts change nothing but speed, unless the options accept what is not the likeliest.
+    Drafts change nothing but speed, unless the options accept what is not the likeliest.
+    """
+    steps = greedy_steps(llm, inputs, input_lengths, bounds, options, drafts)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.no_grad()
+def greedy_steps(
+    llm: AbsLLM,
+    inputs: torch.Tensor,
+    input_lengths: torch.Tensor,
+    bounds: Sequence[int],
+    options: DecodingOptions,
+    drafts: Sequence[Sequence[int]] | None = None,
+) -> Generator[list[list[int]], None, list[SearchResult]]:
+    """The same pass by pass: yields the tokens of every input so far (the same lists, which grow), returns the results.
+
+    A pass appends one token, and with a draft those of it that were accepted. Rows that are finished leave the batch.
     """
     drafts = [()] * len(bounds) if drafts is None else drafts
     answers = [_Answer(bound, draft) for bound, draft in zip(bounds, drafts, strict=True)]
+    ids = [answer.ids for answer in answers]
     live, drafting = answers, any(map(len, drafts))
     most = max(1, MOST_LOGITS // (len(bounds) * llm.vocab_size) - 1) if drafting else 0
     ratio, top_k = (options.ctc_draft_ratio, options.ctc_draft_top_k) if options.ctc_draft == "accept" else (1.0, 1)
@@ -109,15 +130,16 @@ def greedy_search(
         proposed = _propose(live, most, inputs.device)
         state, logits = llm.begin(inputs, input_lengths, proposed.clamp(min=0))
         if not state.can_crop():
-            return greedy_search(llm, inputs, input_lengths, bounds, options)
+            return (yield from greedy_steps(llm, inputs, input_lengths, bounds, options))
     else:
         state, logits = llm.start(inputs, input_lengths)
         logits, proposed = logits[:, None], torch.empty(len(bounds), 0, dtype=torch.int64, device=inputs.device)
     while True:
         tokens, log_probs = choose(logits, proposed, ratio, top_k)
         rows = zip(live, tokens.tolist(), log_probs.tolist(), strict=True)
-        accepted = [answer.take(ids, values, llm.stop_ids, options) for answer, ids, values in rows]
+        accepted = [answer.take(chosen, values, llm.stop_ids, options) for answer, chosen, values in rows]
         going_on = [row for row, answer in enumerate(live) if answer.result is None]
+        yield ids
         if not going_on:
             return [answer.result for answer in answers]
         kept = torch.tensor([accepted[row] for row in going_on], device=tokens.device)

@@ -20,6 +20,7 @@ from slm_espnet.encodings.layout import (
     DONE,
     FINGERPRINT,
     Encoding,
+    crc32,
     index_path,
     job_done_path,
     job_left_out_path,
@@ -38,7 +39,7 @@ from slm_espnet.encodings.plan import (
 )
 from slm_espnet.encodings.writer import EncodingWriter, as_stored, complete_entries
 from slm_espnet.errors import UserError
-from slm_espnet.files import write_atomically
+from slm_espnet.files import make_directory, write_atomically
 
 PROGRESS_SECONDS = 5.0  # between progress lines
 AHEAD = 2  # batches of audio that are read while one is computed
@@ -73,7 +74,7 @@ def run_job(
     request: dict[str, Any],
     options: JobOptions,
 ) -> JobResult:
-    """Encode a job's share of a set; goes on where a killed one stopped.
+    """Encode a job's share of a set; goes on where a killed one stopped. The caller holds the job's lock.
 
     Args:
         pipeline: encoder and reduction.
@@ -83,7 +84,7 @@ def run_job(
         options: number of the job and the like.
 
     Raises:
-        UserError: what is there has another fingerprint, another process writes this part, or the disk is full.
+        UserError: what is there has another fingerprint, or the disk is full.
     """
     _prepare(directory, pipeline.fingerprint, options)
     mine, left_out = look_at_headers(share(recordings, options.job, options.num_jobs), request["max_seconds"])
@@ -113,19 +114,21 @@ def mark_done(
     directory: Path, fingerprint: dict[str, Any], recordings: Sequence[Recording], request: dict, options: JobOptions
 ) -> None:
     """Write a job's done marker: the same call need not be made again."""
+    index = index_path(directory, options.job).read_bytes()
     marker = {
         "request": request,
         "audio": audio_digest(recordings),
         "num_jobs": options.num_jobs,
         "fingerprint": digest(fingerprint),
         "size": shard_path(directory, options.job).stat().st_size,
+        "index": {"size": len(index), "crc32": f"{crc32(index):08x}"},
     }
     write_atomically(job_done_path(directory, options.job), json.dumps(marker, indent=1) + "\n")
 
 
 def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) -> None:
     """Make the directory; refuse one of another configuration, or clear it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     if options.overwrite:
         (directory / DONE).unlink(missing_ok=True)
         for job in job_numbers(directory) if options.job == 1 else ():

@@ -198,6 +198,11 @@ def job_done_path(directory: Path, job: int) -> Path:
     return directory / f"done.{job}.json"
 
 
+def job_lock_path(directory: Path, job: int | str) -> Path:
+    """The lock of whoever writes a job's part, or (`merge`) puts the parts together."""
+    return directory / f".lock.{job}"
+
+
 def job_numbers(directory: Path) -> list[int]:
     """Jobs that have left an index in the directory, whatever their number then was."""
     found = (path.name.split(".")[1] for path in directory.glob("index.*.tsv"))

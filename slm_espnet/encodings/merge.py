@@ -20,6 +20,7 @@ from slm_espnet.encodings.layout import (
     LEFT_OUT,
     TABLE,
     TABLE_DTYPE,
+    crc32,
     header,
     index_path,
     job_done_path,
@@ -27,10 +28,10 @@ from slm_espnet.encodings.layout import (
     job_numbers,
     shard_path,
 )
-from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done
+from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done, read_json
 from slm_espnet.encodings.writer import complete_entries
 from slm_espnet.errors import UserError
-from slm_espnet.files import write_atomically
+from slm_espnet.files import cannot_write, discard, wait_for_late, write_atomically
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,17 @@ def merge(
     Raises:
         UserError: a job is not finished, or nothing could be encoded.
     """
-    fingerprint = read_fingerprint(directory)
     audio = audio_digest(recordings)
-    open_jobs = [job for job in range(1, num_jobs + 1) if not job_is_done(directory, job, num_jobs, request, audio)]
-    if open_jobs:
-        listed = ", ".join(map(str, open_jobs[:10]))
+
+    def missing() -> list[str]:
+        jobs = [job for job in range(1, num_jobs + 1) if not job_is_done(directory, job, num_jobs, request, audio)]
+        return [job_done_path(directory, job).name for job in jobs]
+
+    if still_missing := wait_for_late(missing, directory):
+        listed = ", ".join(name.split(".")[1] for name in still_missing[:10])
         raise UserError(f"{directory}: job(s) {listed} of {num_jobs} are not finished; run stage 2 again")
+    fingerprint = read_fingerprint(directory)
+    _check_indices(directory)
     keys, table = _gather(directory, fingerprint, np.array([recording.key.encode() for recording in recordings]))
     left_out = _left_out(directory, num_jobs, keys)
     unaccounted = len(recordings) - len(keys) - len(left_out)
@@ -167,10 +173,28 @@ def _write_index(directory: Path, name: str, keys: np.ndarray, table: np.ndarray
         for target, temporary in temporaries.items():
             os.replace(temporary, directory / target)
     except OSError as error:
-        raise UserError(f"cannot write to {directory} ({error.strerror}); make room and run stage 2 again") from error
+        raise cannot_write(Path(error.filename or directory / INDEX), error, "run stage 2 again") from error
     finally:
         for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)
+            discard(temporary)
+
+
+def _check_indices(directory: Path) -> None:
+    """Parts whose index is not as its job wrote it are begun anew: nothing else says what their bytes mean.
+
+    Raises:
+        UserError: there was one; names the files.
+    """
+    damaged = []
+    for job in job_numbers(directory):
+        expected = (read_json(job_done_path(directory, job)) or {}).get("index")
+        if expected is not None and f"{crc32(index_path(directory, job).read_bytes()):08x}" != expected["crc32"]:
+            damaged.append(job)
+            index_path(directory, job).unlink()
+    if damaged:
+        _reopen(directory, damaged)
+        names = ", ".join(index_path(directory, job).name for job in damaged)
+        raise UserError(f"{directory}: {names} damaged; run stage 2 again, which makes only the broken part(s) anew")
 
 
 def _reopen(directory: Path, jobs: Sequence[int]) -> None:

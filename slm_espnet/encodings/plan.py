@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from slm_espnet.data.audio import AudioError, audio_seconds
 from slm_espnet.data.datadir import AudioSource, iter_data_dir
 from slm_espnet.data.table import read_lines
-from slm_espnet.encodings.layout import DONE, FORMAT, job_done_path, shard_path
+from slm_espnet.encodings.layout import DONE, FORMAT, index_path, job_done_path, shard_path
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
 from slm_espnet.weights import weights_sha256
@@ -162,9 +162,12 @@ def _table_lengths(data_dir: Path) -> dict[str, float]:
 def job_is_done(directory: Path, job: int, num_jobs: int, request: dict[str, Any], audio: str) -> bool:
     """Whether a job was finished with this request for this audio, and its shard is still there."""
     done = read_json(job_done_path(directory, job))
-    if done is None or (done["request"], done["audio"], done["num_jobs"]) != (request, audio, num_jobs):
+    if done is None or [done.get(name) for name in ("request", "audio", "num_jobs")] != [request, audio, num_jobs]:
         return False
-    return _sizes_hold(directory, {shard_path(directory, job).name: done["size"]})
+    sizes = {shard_path(directory, job).name: done["size"]}
+    if "index" in done:
+        sizes[index_path(directory, job).name] = done["index"]["size"]
+    return _sizes_hold(directory, sizes)
 
 
 def set_is_done(directory: Path, request: dict[str, Any], audio: str) -> bool:
@@ -172,7 +175,7 @@ def set_is_done(directory: Path, request: dict[str, Any], audio: str) -> bool:
     done = read_json(directory / DONE)
     return (
         done is not None
-        and (done["request"], done["audio"]) == (request, audio)
+        and [done.get("request"), done.get("audio")] == [request, audio]
         and _sizes_hold(directory, done["sizes"])
     )
 
@@ -180,9 +183,10 @@ def set_is_done(directory: Path, request: dict[str, Any], audio: str) -> bool:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A marker; None where there is none, or a damaged one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+    return values if isinstance(values, dict) else None
 
 
 def _sizes_hold(directory: Path, sizes: dict[str, int]) -> bool:

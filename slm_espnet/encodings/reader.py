@@ -90,6 +90,10 @@ class EncodingReader:
         """Keys of all entries, sorted."""
         return (key.decode() for key in self._keys)
 
+    def rows(self, keys: np.ndarray) -> np.ndarray:
+        """(len(keys),) places of the keys (bytes) in the order of keys(), -1 where there is none."""
+        return self._find(keys)
+
     def lengths(self, keys: Sequence[str]) -> np.ndarray:
         """(len(keys),) frames kept; KeyError for a key that is not there."""
         return self._table["kept"][self._rows(keys)]
@@ -106,7 +110,7 @@ class EncodingReader:
         """The encoding of a key; KeyError for a key that is not there."""
         row = self._table[self._rows([key])[0]]
         return Encoding(
-            **self._layout.unpack(self._bytes(row)),
+            **self._unpacked(key, row),
             seconds=float(row["seconds"]),
             ctc_hypothesis=self._hypothesis(row),
         )
@@ -134,6 +138,18 @@ class EncodingReader:
         begin = int(row["offset"])
         return self._shards[shard][begin : begin + int(row["bytes"])]
 
+    def _unpacked(self, key: str, row: np.void) -> dict[str, Any]:
+        """The encoding's arrays; UserError where index and shard do not say the same of it."""
+        data = self._bytes(row)
+        counts = np.asarray(data[:8]).view(np.int32).tolist() if len(data) == row["bytes"] >= 16 else []
+        if counts != [row["kept"], row["frames"]]:
+            shard = shard_path(self.directory, int(row["shard"]))
+            raise UserError(
+                f"{shard}: damaged at byte {row['offset']}, encoding {key}; python -m slm_espnet.bin.encode --verify "
+                "true finds what is damaged, and stage 2 then makes that again"
+            )
+        return self._layout.unpack(data)
+
     def _hypothesis(self, row: np.void) -> str:
         if not row["text"]:
             return ""
@@ -141,11 +157,11 @@ class EncodingReader:
             self._text = np.memmap(self.directory / INDEX, np.uint8, mode="r")
         return self._text[int(row["line"]) : int(row["line"]) + int(row["text"])].tobytes().decode()
 
-    def _find(self, keys: Sequence[str]) -> np.ndarray:
+    def _find(self, keys: Sequence[str] | np.ndarray) -> np.ndarray:
         """Rows of keys, -1 where there is none."""
         if not len(self._keys) or not len(keys):
             return np.full(len(keys), -1)
-        wanted = np.array([key.encode() for key in keys])
+        wanted = keys if isinstance(keys, np.ndarray) else np.array([key.encode() for key in keys])
         rows = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         return np.where(self._keys[rows] == wanted, rows, -1)
 
@@ -178,4 +194,4 @@ class EncodingReader:
 
     @staticmethod
     def _cure() -> str:
-        return "run stage 2 again (with --overwrite true where bytes are damaged)"
+        return "run stage 2 again, which makes what is broken again (damaged bytes: with --overwrite true)"

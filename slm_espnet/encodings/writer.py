@@ -6,8 +6,6 @@ What a killed job left unfinished is cut off when the next one opens the part.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +16,16 @@ import numpy as np
 from slm_espnet.encodings.fingerprint import digest
 from slm_espnet.encodings.layout import Encoding, Entry, Layout, crc32, header, index_path, shard_path
 from slm_espnet.errors import UserError
+from slm_espnet.files import cannot_write
 
 CHECKED_AT_THE_END = 16  # encodings whose checksums are looked at when a part is opened again
 
 
 class EncodingWriter:
-    """Appends encodings to `shard.<job>.bin` and `index.<job>.tsv`; a context manager that holds the job's lock."""
+    """Appends encodings to `shard.<job>.bin` and `index.<job>.tsv`; a context manager.
+
+    Whoever opens one holds the job's lock (`layout.job_lock_path`).
+    """
 
     def __init__(self, directory: Path, job: int, fingerprint: dict[str, Any], overwrite: bool = False) -> None:
         """Open a part, or go on with it.
@@ -35,31 +37,26 @@ class EncodingWriter:
             overwrite: begin anew, whatever is there.
 
         Raises:
-            UserError: another process writes this part, or what is there has another fingerprint.
+            UserError: what is there has another fingerprint, or nothing can be written there.
         """
         self.directory, self.job = directory, job
         self.layout = Layout(fingerprint)
         self._digest = digest(fingerprint)
-        self._lock = _locked(directory, job)
-        try:
-            kept = [] if overwrite else complete_entries(directory, job, self._digest)
-            if kept is None:
-                raise UserError(
-                    f"{index_path(directory, job)} is of encodings of another configuration; give another directory, "
-                    "or start afresh with --overwrite true"
-                )
-            kept = self._without_damaged_end(kept)
-            self.keys = {entry.key for entry in kept}  # complete encodings
-            self._shard_size = kept[-1].offset + kept[-1].bytes if kept else 0
-            lines = [header(self._digest), *(entry.line() for entry in kept)]
-            self._index_size = sum(len(line.encode()) for line in lines) if kept else 0
-            self._index = _opened(index_path(directory, job), self._index_size)
-            self._shard = _opened(shard_path(directory, job), self._shard_size)
-            if not kept:
-                self._append(b"", lines[0].encode())
-        except BaseException:
-            self._lock.close()
-            raise
+        kept = [] if overwrite else complete_entries(directory, job, self._digest)
+        if kept is None:
+            raise UserError(
+                f"{index_path(directory, job)} is of encodings of another configuration; give another directory, "
+                "or start afresh with --overwrite true"
+            )
+        kept = self._without_damaged_end(kept)
+        self.keys = {entry.key for entry in kept}  # complete encodings
+        self._shard_size = kept[-1].offset + kept[-1].bytes if kept else 0
+        lines = [header(self._digest), *(entry.line() for entry in kept)]
+        self._index_size = sum(len(line.encode()) for line in lines) if kept else 0
+        self._index = _opened(index_path(directory, job), self._index_size)
+        self._shard = _opened(shard_path(directory, job), self._shard_size)
+        if not kept:
+            self._append(b"", lines[0].encode())
 
     def __enter__(self) -> EncodingWriter:
         return self
@@ -68,11 +65,14 @@ class EncodingWriter:
         self.close()
 
     def close(self) -> None:
-        """Put everything on disk and release the lock."""
+        """Put everything on disk."""
         for file in (self._shard, self._index):
-            os.fsync(file.fileno())
-            file.close()
-        self._lock.close()
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:  # what the system took before, the disk may still refuse
+                raise cannot_write(Path(file.name), error, "run stage 2 again") from error
+            finally:
+                file.close()
 
     def write(self, encodings: dict[str, Encoding]) -> None:
         """Append encodings by key.
@@ -92,18 +92,18 @@ class EncodingWriter:
         self.keys.update(encodings)
 
     def _append(self, data: bytes, lines: bytes) -> None:
+        file = self._shard
         try:
-            _write_all(self._shard, data)
-            _write_all(self._index, lines)
+            _write_all(file, data)
+            file = self._index
+            _write_all(file, lines)
         except OSError as error:
+            failed = Path(file.name)
             for file, size in ((self._shard, self._shard_size), (self._index, self._index_size)):
                 file.truncate(size)
                 file.seek(size)
-            reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
-            raise UserError(
-                f"cannot write to {self.directory}: {reason}; make room and run stage 2 again, it goes on from "
-                f"{len(self.keys)} encodings of this job"
-            ) from error
+            then = f"run stage 2 again, it goes on from {len(self.keys)} encodings of this job"
+            raise cannot_write(failed, error, then) from error
         self._shard_size += len(data)
         self._index_size += len(lines)
 
@@ -171,22 +171,13 @@ def as_stored(encoding: Encoding, layout: Layout) -> Encoding:
     return replace(encoding, frames=frames)
 
 
-def _locked(directory: Path, job: int) -> BinaryIO:
-    """An open lock file; the lock goes with the process, however it ends."""
-    path = directory / f".lock.{job}"
-    file = open(path, "ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"{directory}: another process is writing part {job}; wait for it, or stop it") from None
-    return file
-
-
 def _opened(path: Path, size: int) -> BinaryIO:
     """A file for appending at `size`; what is beyond is cut off."""
-    file = open(path, "r+b" if path.exists() else "x+b", buffering=0)
-    file.truncate(size)
+    try:
+        file = open(path, "r+b" if path.exists() else "x+b", buffering=0)
+        file.truncate(size)
+    except OSError as error:
+        raise cannot_write(path, error, "run stage 2 again") from error
     file.seek(size)
     return file
 

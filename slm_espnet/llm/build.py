@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LLM_KINDS = ("hf_seq2seq", "hf_causal")
 DTYPES = ("float32", "bfloat16", "float16")
 QUANTIZATIONS = ("8bit", "4bit")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # the first two are the same
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class LLMConf:
     dtype: str = "float32"  # of the parameters: float32 | bfloat16 | float16 (never float16 for T5)
     quantization: str | None = None  # 8bit | 4bit: of the weights of linear layers, by bitsandbytes on a CUDA GPU
     lora: dict[str, Any] | None = None  # settings of LoRA, see llm/lora.py; None: no LoRA
+    device_map: str | None = None  # layers over the GPUs of the process, see llm/placement.py; None: all on the first
+    max_memory: dict[int | str, int | str] | None = (
+        None  # with device_map, of a GPU by its number: {0: 30GiB, 1: 70GiB}
+    )
 
 
 def read_conf(kind: str, conf: dict[str, Any]) -> LLMConf:
@@ -43,6 +48,11 @@ def read_conf(kind: str, conf: dict[str, Any]) -> LLMConf:
     if checked.quantization not in (None, *QUANTIZATIONS):
         choices = " or ".join(QUANTIZATIONS)
         raise UserError(f"llm_conf: quantization must be {choices} or left out, not {checked.quantization!r}")
+    if checked.device_map not in (None, *DEVICE_MAPS):
+        choices = ", ".join(DEVICE_MAPS)
+        raise UserError(f"llm_conf: device_map must be one of {choices}, or left out, not {checked.device_map!r}")
+    if checked.max_memory is not None and (checked.device_map is None or not isinstance(checked.max_memory, dict)):
+        raise UserError("llm_conf: max_memory belongs to a device_map, and maps numbers of GPUs to sizes: {0: 30GiB}")
     return checked
 
 
@@ -77,4 +87,4 @@ def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
 
     lora = None if checked.lora is None else LoraOptions.from_dict(checked.lora)
     model_class = {"hf_seq2seq": HFSeq2Seq, "hf_causal": HFCausal}[kind]
-    return model_class(source, checked.dtype, lora, checked.quantization)
+    return model_class(source, checked.dtype, lora, checked.quantization, checked.device_map, checked.max_memory)

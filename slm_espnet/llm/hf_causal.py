@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
@@ -53,15 +55,21 @@ class HFCausal(HFModel):
     kind = "hf_causal"
 
     def __init__(
-        self, source: ModelSource, dtype: str, lora: LoraOptions | None = None, quantization: str | None = None
+        self,
+        source: ModelSource,
+        dtype: str,
+        lora: LoraOptions | None = None,
+        quantization: str | None = None,
+        device_map: str | None = None,
+        max_memory: Mapping[int | str, int | str] | None = None,
     ):
         """Load it; UserError for another family, and for missing or damaged files."""
         config = read_config(source)
         check_family(source, config, encoder_decoder=False)
         if dtype == "float16" and config.model_type.startswith("gemma"):
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
-        model = load_weights(AutoModelForCausalLM, source, getattr(torch, dtype), quantization)
-        super().__init__(source, model, dtype, lora, quantization)
+        model = load_weights(AutoModelForCausalLM, source, getattr(torch, dtype), quantization, device_map, max_memory)
+        super().__init__(source, model, dtype, lora, quantization, placed=device_map is not None)
         self.max_positions = config.get_text_config().max_position_embeddings
 
     def loss_logits(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,8 +13,9 @@ from safetensors import SafetensorError
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.llm.lora import LoraOptions, add_lora, without_lora
+from slm_espnet.llm.placement import place
 from slm_espnet.llm.quantization import quantization_options
-from slm_espnet.llm.source import ModelSource
+from slm_espnet.llm.source import ModelSource, read_config
 from slm_espnet.llm.tokenizer import HFTokenizer
 
 
@@ -28,6 +31,7 @@ class HFModel(AbsLLM):
         dtype: str,
         lora: LoraOptions | None = None,
         quantization: str | None = None,
+        placed: bool = False,
     ):
         """Freeze a loaded model.
 
@@ -37,8 +41,10 @@ class HFModel(AbsLLM):
             dtype: name of the parameters' dtype.
             lora: adds LoRA when given.
             quantization: how it was loaded, for its identity.
+            placed: whether its layers are on devices of their own, on which they stay.
         """
         super().__init__()
+        self.placed = placed
         self.source, self.dtype_name, self.quantization = source, dtype, quantization
         self.tokenizer = HFTokenizer(source)
         self.model = model.requires_grad_(False)
@@ -56,6 +62,10 @@ class HFModel(AbsLLM):
         for dropout in self._lora_dropouts:
             dropout.train(mode)
         return self
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> HFModel:
+        """Move with the model around it, unless it was dealt out to several devices."""
+        return self if self.placed else super()._apply(fn, recurse)
 
     def without_lora(self) -> AbstractContextManager:
         """Within it the model is what it was before LoRA."""
@@ -88,11 +98,22 @@ class HFModel(AbsLLM):
 
 
 def load_weights(
-    model_class: Any, source: ModelSource, dtype: torch.dtype, quantization: str | None = None
+    model_class: Any,
+    source: ModelSource,
+    dtype: torch.dtype,
+    quantization: str | None = None,
+    device_map: str | None = None,
+    max_memory: Mapping[int | str, int | str] | None = None,
 ) -> torch.nn.Module:
-    """A transformers model with its weights; UserError when they are damaged or do not cover the model."""
+    """A transformers model with its weights; UserError when they are damaged, do not cover the model, or do not fit."""
     source.weight_files()
     options = {} if quantization is None else quantization_options(quantization, dtype)
+    if device_map is not None:
+        with torch.device("meta"):
+            on_paper = model_class.from_config(read_config(source), dtype=dtype)
+        placement = place(on_paper, device_map, max_memory, quantization)
+        logging.info(f"the weights of {source.name} go to devices {placement.describe()}")
+        options["device_map"] = dict(placement.modules)
     try:
         model, info = model_class.from_pretrained(
             source.directory,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from transformers import AutoModelForSeq2SeqLM
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
@@ -56,7 +58,13 @@ class HFSeq2Seq(HFModel):
     max_positions = None  # relative positions: no end
 
     def __init__(
-        self, source: ModelSource, dtype: str, lora: LoraOptions | None = None, quantization: str | None = None
+        self,
+        source: ModelSource,
+        dtype: str,
+        lora: LoraOptions | None = None,
+        quantization: str | None = None,
+        device_map: str | None = None,
+        max_memory: Mapping[int | str, int | str] | None = None,
     ):
         """Load it.
 
@@ -67,8 +75,8 @@ class HFSeq2Seq(HFModel):
         check_family(source, config, encoder_decoder=True)
         if dtype == "float16":
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
-        model = load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype), quantization)
-        super().__init__(source, model, dtype, lora, quantization)
+        model = load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype), quantization, device_map, max_memory)
+        super().__init__(source, model, dtype, lora, quantization, placed=device_map is not None)
         start = config.decoder_start_token_id
         self.start_id = self.tokenizer.pad_id if start is None else start
         # T5 with tied embeddings scales what goes into the output layer; mT5 never does
@@ -78,10 +86,11 @@ class HFSeq2Seq(HFModel):
     def _encode(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mask = (torch.arange(inputs.size(1), device=inputs.device) < input_lengths[:, None]).long()
         encoded = self.model.get_encoder()(inputs_embeds=inputs.to(self.model.dtype), attention_mask=mask)
-        return encoded.last_hidden_state, mask
+        return encoded.last_hidden_state.to(inputs.device), mask
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
+        logits = self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
+        return logits.to(hidden.device)
 
     def loss_logits(
         self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
@@ -93,7 +102,7 @@ class HFSeq2Seq(HFModel):
             input_ids=previous, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
         ).last_hidden_state
         valid = torch.arange(target.size(1), device=target.device) < target_lengths[:, None]
-        return self._output(hidden[valid])
+        return self._output(hidden.to(valid.device)[valid])
 
     def begin(
         self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor
@@ -115,4 +124,4 @@ class HFSeq2Seq(HFModel):
             past_key_values=state.cache,
             use_cache=True,
         ).last_hidden_state
-        return self._output(hidden).float()
+        return self._output(hidden.to(tokens.device)).float()

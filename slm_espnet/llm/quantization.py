@@ -26,6 +26,16 @@ def check_quantization(quantization: str) -> None:
         raise UserError(f"{setting} needs {' and '.join(missing)}; pip install {' '.join(missing)}")
 
 
+def quantized_layers(model: torch.nn.Module) -> list[str]:
+    """Names of the layers whose weights are quantized: linear ones, but for the output and what stays float32."""
+    kept = {"lm_head", *(model._keep_in_fp32_modules or ())}
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and not kept.intersection(name.split("."))
+    ]
+
+
 def quantization_options(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
     """What from_pretrained is given: 8bit is LLM.int8(), 4bit is NF4 with quantized scales."""
     from transformers import BitsAndBytesConfig

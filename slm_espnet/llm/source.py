@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
 from slm_espnet.weights import weights_sha256
 
@@ -61,12 +62,11 @@ def find_model(name: str, revision: str | None = None, weights: bool = True) -> 
 
 def _download(name: str, revision: str | None, weights: bool) -> ModelSource:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = [*TOKENIZER_FILES, *(WEIGHT_FILES if weights else ())]
     try:
         directory = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except hub_errors() as error:
         at = f" at revision {revision}" if revision else ""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

@@ -34,17 +34,28 @@ def merge_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> str:
         ValueError: their numbers differ.
     """
     joiner = "" if _is_unspaced(texts) else " "
+    return joiner.join(text for text in divide_texts(pieces, texts) if text)
+
+
+def divide_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> list[str]:
+    """What of each piece's text is written, so that what two pieces both heard stands in one of them.
+
+    Arguments and errors as `merge_texts`.
+    """
+    joiner = "" if _is_unspaced(texts) else " "
     words: list[str] = []
+    owners: list[int] = []  # the piece that each word comes from
     before = 0.0  # words per second of the piece before
-    for piece, text in zip(pieces, texts, strict=True):
+    for number, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
         units = list(text.replace(" ", "")) if not joiner else text.split()
         rate = len(units) / max(piece.stop - piece.start, 1e-3)
         if piece.overlap and words and units:
             left, right = crossing(words, units, piece.overlap * before, piece.overlap * rate)
-            words, units = words[:left], units[right:]
+            words, owners, units = words[:left], owners[:left], units[right:]
         words += units
+        owners += [number] * len(units)
         before = rate
-    return joiner.join(words)
+    return [joiner.join(w for w, owner in zip(words, owners, strict=True) if owner == n) for n in range(len(texts))]
 
 
 def crossing(left: Sequence[str], right: Sequence[str], left_count: float, right_count: float) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import torch
 
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
+from slm_espnet.llm.quantization import quantized_layers
 
 QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}  # per weight; NF4: with its scales of scales
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -68,10 +69,9 @@ def llm_bytes(model: torch.nn.Module, dtype: str, quantization: str | None) -> i
     total = sum(parameter.numel() for parameter in model.parameters()) * DTYPE_BYTES[dtype]
     if quantization is None:
         return total
-    kept = {"lm_head", *(model._keep_in_fp32_modules or ())}
-    for name, layer in model.named_modules():
-        if isinstance(layer, torch.nn.Linear) and not kept.intersection(name.split(".")):
-            total -= round(layer.weight.numel() * (DTYPE_BYTES[dtype] - QUANTIZED_BYTES[quantization]))
+    for name in quantized_layers(model):
+        saved = DTYPE_BYTES[dtype] - QUANTIZED_BYTES[quantization]
+        total -= round(model.get_submodule(name).weight.numel() * saved)
     return total
 
 

@@ -11,6 +11,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from slm_espnet.errors import UserError
@@ -74,37 +75,70 @@ def collect(experiments: Sequence[str], inference: str | None = None) -> dict[st
     return dict(rows)
 
 
-def comparison(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) -> list[str]:
-    """Markdown: one line per set, task, language and metric; one column per configuration, then the bounds' means.
+@dataclass(frozen=True)
+class Line:
+    """One set, task, language and metric in all configurations."""
+
+    key: Key
+    values: Mapping[str, Sequence[float]]  # configuration → its seeds' values; " cascade", " bound" → of all
+    rows: Mapping[str, Mapping]  # configuration → one of its rows of results.json
+
+
+def line_up(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) -> list[Line]:
+    """Results by set, task, language and metric, in the order in which they come.
 
     Args:
         rows: rows of results.json by configuration.
         metrics: only these; empty: all.
     """
     table: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    marks: dict[Key, dict[str, str]] = defaultdict(dict)
+    examples: dict[Key, dict[str, dict]] = defaultdict(dict)
     for label, results in rows.items():
         for row in results:
             key = (row["set"], row["task"], row["language"], row["metric"])
             if metrics and row["metric"] not in metrics:
                 continue
-            marks[key][label] = _mark(row)
+            examples[key][label] = row
             for column, value in ((label, row["value"]), *((name, row[name.strip()]) for name in BOUNDS)):
                 if value is not None:
                     table[key][column].append(value)
+    return [Line(key, dict(columns), examples[key]) for key, columns in table.items()]
+
+
+def heads(rows: Mapping[str, Sequence[dict]]) -> dict[str, str]:
+    """Configuration → the head of its column, which says how many seeds it has."""
     count = {label: len({json.dumps(row["seed"]) for row in results}) for label, results in rows.items()}
-    heads = [f"{label} ({n} seed{'s' * (n > 1)})" for label, n in count.items()]
-    lines = [f"|set|task|language|metric|{'|'.join(heads)}|cascade|bound|", "|---" * (len(heads) + 6) + "|"]
-    for key, columns in table.items():
-        metric = key[3]
-        cells = [_cell(columns.get(label), metric) + marks[key].get(label, "") for label in rows]
-        bounds = [_cell([statistics.fmean(columns[name])] if columns[name] else None, metric) for name in BOUNDS]
+    return {label: f"{label} ({n} seed{'s' * (n > 1)})" for label, n in count.items()}
+
+
+def comparison(rows: Mapping[str, Sequence[dict]], metrics: Sequence[str] = ()) -> list[str]:
+    """Markdown: one line per set, task, language and metric; one column per configuration, then the bounds' means.
+
+    Arguments as in `line_up`.
+    """
+    columns = "|".join(heads(rows).values())
+    lines = [f"|set|task|language|metric|{columns}|cascade|bound|", "|---" * (len(rows) + 6) + "|"]
+    for line in line_up(rows, metrics):
+        metric = line.key[3]
+        cells = [cell(line.values.get(label), metric) + mark_of(line, label) for label in rows]
+        bounds = [cell([mean] if (mean := bound_of(line, name)) is not None else None, metric) for name in BOUNDS]
         arrow = " ↓" if metric in LOWER_IS_BETTER else ""
-        lines.append(f"|{key[0]}|{key[1]}|{key[2] or '-'}|{metric}{arrow}|{'|'.join([*cells, *bounds])}|")
+        shown = [line.key[0], line.key[1], line.key[2] or "-", f"{metric}{arrow}", *cells, *bounds]
+        lines.append(f"|{'|'.join(shown)}|")
     return [*lines, "", FOOTNOTE]
 
 
-def _cell(values: Sequence[float] | None, metric: str) -> str:
+def bound_of(line: Line, name: str) -> float | None:
+    """The mean of one of BOUNDS over all experiments."""
+    return statistics.fmean(line.values[name]) if line.values.get(name) else None
+
+
+def mark_of(line: Line, label: str) -> str:
+    """The mark of one configuration's number."""
+    return _mark(line.rows[label]) if label in line.rows else ""
+
+
+def cell(values: Sequence[float] | None, metric: str) -> str:
     """Mean ± standard deviation; the mean alone of a single value."""
     if not values:
         return "-"

@@ -7,14 +7,20 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (("espnet version", "espnet"), ("pytorch version", "torch"), ("transformers version", "transformers"))
 
 
-def describe(command: str, seed: int | None) -> list[str]:
+def describe(environment: Mapping[str, str]) -> list[str]:
     """Lines of the list, in ESPnet's form."""
+    return [f"- {name}: `{value}`" for name, value in environment.items()]
+
+
+def facts(command: str, seed: int | None) -> dict[str, str]:
+    """What a scoring ran with, by name, in the order of ESPnet's list."""
     facts = {"date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")}
     facts["python version"] = f"{platform.python_version()} ({platform.platform()})"
     facts |= {name: _version(package) for name, package in PACKAGES}
@@ -22,7 +28,7 @@ def describe(command: str, seed: int | None) -> list[str]:
     facts["command"] = command
     facts["hardware of scoring"] = hardware()
     facts["seed"] = "not given" if seed is None else str(seed)
-    return [f"- {name}: `{value}`" for name, value in facts.items()]
+    return facts
 
 
 def git_commit(directory: Path) -> str:

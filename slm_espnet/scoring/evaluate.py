@@ -66,6 +66,16 @@ class Question:
         """Name in results: the task's, with the part's where it has several."""
         return f"{self.task.name}:{self.part.name}" if self.part.name else self.task.name
 
+    @property
+    def languages(self) -> str:
+        """The language spoken, or the pair: what results go by."""
+        return self.rows[0].languages
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether the words spoken are what is wanted, so that the encoder's own text can be compared."""
+        return self.part.scorer == "wer" and self.part.target == "transcript"
+
     @cached_property
     def language(self) -> str:
         """Language of the texts that are compared."""
@@ -130,18 +140,24 @@ def evaluate_set(
         ctc: audio key → the encoder's CTC greedy text; None where there is none.
     """
     scores = SetScores(name, [], [], [], [_rates(name, system, systems[system], rows) for system in systems])
-    for (task_name, languages), group in sorted(_groups(rows).items()):
-        if task_name not in run.tasks:
-            known = ", ".join(run.tasks)
-            raise UserError(f"set {name}: task {task_name!r} in utt2task is not in the tasks file, which has {known}")
-        own = task_name in run.self_tasks - run.train_tasks
-        seen = own or task_name in run.train_tasks
-        for position in range(len(run.tasks[task_name].parts)):
-            question = Question(run.tasks[task_name], position, group)
-            base = {"set": name, "task": question.name, "language": languages, "inference": run.inference}
-            base |= {"seen": seen, "self": own, "seed": run.seed, "normalizer": question.normalizer}
-            _evaluate_question(question, base, systems, run, ctc, scores)
+    for question in questions(name, rows, run.tasks):
+        own = question.task.name in run.self_tasks - run.train_tasks
+        seen = own or question.task.name in run.train_tasks
+        base = {"set": name, "task": question.name, "language": question.languages, "inference": run.inference}
+        base |= {"seen": seen, "self": own, "seed": run.seed, "normalizer": question.normalizer}
+        _evaluate_question(question, base, systems, run, ctc, scores)
     return scores
+
+
+def questions(name: str, rows: Sequence[Row], tasks: Mapping[str, Task]) -> list[Question]:
+    """The groups in which a set's rows are scored, by task, language and part; UserError for an unknown task."""
+    found = []
+    for (task_name, _), group in sorted(_groups(rows).items()):
+        if task_name not in tasks:
+            known = ", ".join(tasks)
+            raise UserError(f"set {name}: task {task_name!r} in utt2task is not in the tasks file, which has {known}")
+        found += [Question(tasks[task_name], position, group) for position in range(len(tasks[task_name].parts))]
+    return found
 
 
 def _evaluate_question(
@@ -159,7 +175,7 @@ def _evaluate_question(
         for system, decoded in systems.items()
     }
     listened = None
-    if ctc is not None and question.part.scorer == "wer" and question.part.target == "transcript":
+    if ctc is not None and question.recognizes:
         # a recording that could not be encoded counts as an empty text
         listened = question.score([question.normalized(ctc.get(row.audio.key, "")) for row in group], run)
     where = "/".join(filter(None, (base["set"], base["task"], base["language"])))

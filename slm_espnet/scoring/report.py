@@ -7,10 +7,11 @@ of all its decodings, so that scoring one again replaces its numbers and leaves 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from slm_espnet.files import write_atomically
+from slm_espnet.scoring.environment import describe
 from slm_espnet.scoring.evaluate import SetScores, training_mark
 from slm_espnet.scoring.metrics import LOWER_IS_BETTER, PERCENT
 
@@ -24,7 +25,9 @@ TRAINED = {"": "yes", " (self)": "self", " (unseen)": "**unseen**"}  # what tabl
 RESULTS, SPEAKERS, PAGE = "results.json", "results_by_speaker.json", "RESULTS.md"
 
 
-def write_results(exp_dir: Path, inference: str, scores: Sequence[SetScores], environment: Sequence[str]) -> None:
+def write_results(
+    exp_dir: Path, inference: str, scores: Sequence[SetScores], environment: Mapping[str, str]
+) -> None:
     """Write one decoding's part under exp_dir/decode_<inference>, then the experiment's page and list."""
     part = exp_dir / f"decode_{inference}"
     _write_json(part / RESULTS, [row for one in scores for row in one.results])
@@ -34,7 +37,7 @@ def write_results(exp_dir: Path, inference: str, scores: Sequence[SetScores], en
     rows = [row for directory in parts for row in json.loads((directory / RESULTS).read_text(encoding="utf-8"))]
     _write_json(exp_dir / RESULTS, rows)
     pages = [(directory / PAGE).read_text(encoding="utf-8").rstrip() for directory in parts]
-    head = "\n".join(["# RESULTS", "## Environments", *environment])
+    head = "\n".join(["# RESULTS", "## Environments", *describe(environment)])
     write_atomically(exp_dir / PAGE, "\n\n".join([head, *pages]) + "\n")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
 from slm_espnet.weights import cache_directory
 
@@ -112,7 +113,6 @@ def _chosen(named: dict[str, str], name: str) -> tuple[Path, Path]:
 
 def _unpacked(name: str, revision: str) -> ESPnetFiles:
     from espnet_model_zoo.downloader import ModelDownloader
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     label = f"{name}@{revision}" if revision else name
     # a folder for each revision: the downloader rewrites configurations in place, also those that revisions share
@@ -120,7 +120,7 @@ def _unpacked(name: str, revision: str) -> ESPnetFiles:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         named = ModelDownloader(str(folder)).download_and_unpack(label)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, RuntimeError) as error:
+    except (*hub_errors(), RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"speech encoder {label} is no directory, and ESPnet's model downloader cannot get it ({reason}); check "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
 
 DTYPES = ("float32", "bfloat16")
@@ -55,24 +56,30 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 
 
 def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import snapshot_download
 
+    ignored = [*OTHER_FORMATS, *_second_formats(name, revision)]
     try:
-        ignored = list(OTHER_FORMATS)
-        if not HF_HUB_OFFLINE:
-            files = HfApi().list_repo_files(name, revision=revision)
-            ignored += (
-                ["*.bin", "*.pt"]
-                if any(file.startswith("model") and file.endswith(".safetensors") for file in files)
-                else []
-            )
         return Path(snapshot_download(name, revision=revision, ignore_patterns=ignored))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except hub_errors() as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         at = f" at revision {revision}" if revision else ""
         raise UserError(
             f"speech encoder {name}{at} is neither a directory nor to be had from the Hub ({reason}); check the name, "
             "or download it where there is a network and give its directory"
         ) from error
+
+
+def _second_formats(name: str, revision: str | None) -> tuple[str, ...]:
+    """Formats that a repository with safetensors has besides; none where no server can be asked."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return ()
+    try:
+        files = HfApi().list_repo_files(name, revision=revision)
+    except hub_errors():  # the download itself finds what is in the cache, or says what is wrong
+        return ()
+    has_safetensors = any(file.startswith("model") and file.endswith(".safetensors") for file in files)
+    return ("*.bin", "*.pt") if has_safetensors else ()

@@ -29,6 +29,17 @@ def load_tasks(path: str | Path) -> dict[str, Task]:
     return {name: _parse_task(path, name, spec, languages) for name, spec in specs.items()}
 
 
+def merged_tasks(path: str | Path) -> dict[str, Any]:
+    """A tasks file with all that it includes in its place: the values of one that needs no other file.
+
+    Raises:
+        UserError: as `load_tasks`.
+    """
+    load_tasks(path)
+    specs, languages = _read(Path(path), ())
+    return {"languages": languages, "tasks": specs} if languages else {"tasks": specs}
+
+
 def _read(path: Path, including: tuple[Path, ...]) -> tuple[dict[str, dict], dict[str, str]]:
     """Specifications and language names of a file and of what it includes; those of the file itself win."""
     if path.resolve() in including:

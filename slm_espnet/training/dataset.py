@@ -7,71 +7,87 @@ several such pairs with spaces between. Their utterance ids must differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
-from pathlib import Path
+from collections.abc import Iterator, Set
 
+import numpy as np
 from espnet2.train.dataset import DATA_TYPES
 
-from slm_espnet.data.datadir import Row, read_data_dir
+from slm_espnet.data.datadir import Row
 from slm_espnet.encodings.reader import Encoding, EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.training.data_path import DATA_TYPE, split_path
+from slm_espnet.training.groups import CHUNK, open_rows
 
 
 class RowsWithEncodings:
-    """Utterance id → (Row, Encoding); encodings are read from disk when they are asked for."""
+    """Utterance id → (Row, Encoding); both are read from disk when they are asked for."""
 
     def __init__(self, path: str, keys_to_load: Set[str] | None = None):
         """Open the directories.
 
         Args:
             path: `<data_dir>::<encodings_dir>`, one or several.
-            keys_to_load: utterances that will be asked for; None: all that have an encoding.
+            keys_to_load: utterances that will be asked for, to be looked up now; None: that is done elsewhere.
 
         Raises:
             UserError: an utterance that will be asked for has no row or no encoding, or an id is in two directories.
         """
-        pairs = split_path(path)
-        self.readers = [EncodingReader(encodings_dir) for _, encodings_dir in pairs]
-        self.rows: dict[str, tuple[Row, int]] = {}  # utterance id → row, number of its reader
-        for number, (data_dir, _) in enumerate(pairs):
-            for row in read_data_dir(data_dir):
-                if self._encoded(row, number) if keys_to_load is None else row.utt_id in keys_to_load:
-                    if row.utt_id in self.rows:
-                        first = pairs[self.rows[row.utt_id][1]][0]
-                        raise UserError(
-                            f"utterance {row.utt_id!r} is in {first} and {data_dir}: ids of sets must differ"
-                        )
-                    self.rows[row.utt_id] = row, number
+        self.pairs = split_path(path)
+        self.readers = [EncodingReader(encodings_dir) for _, encodings_dir in self.pairs]
+        self.tables = [open_rows(data_dir) for data_dir, _ in self.pairs]
+        self._check_different()
         if keys_to_load is not None:
-            self._check(keys_to_load, pairs)
+            self.check(np.array(sorted(utt_id.encode() for utt_id in keys_to_load), "S"))
 
-    def _encoded(self, row: Row, number: int) -> bool:
-        return row.audio.key in self.readers[number]
+    def _check_different(self) -> None:
+        """No id is in two directories."""
+        for number, table in enumerate(self.tables):
+            for earlier in range(number):
+                for begin in range(0, len(table), CHUNK):
+                    rows = self.tables[earlier].find(table.ids[begin : begin + CHUNK])
+                    if (rows >= 0).any():
+                        utt_id = table.ids[begin + int(np.argmax(rows >= 0))].decode()
+                        both = f"{self.pairs[earlier][0]} and {self.pairs[number][0]}"
+                        raise UserError(f"utterance {utt_id!r} is in {both}: ids of sets must differ")
 
-    def _check(self, keys: Set[str], pairs: Sequence[tuple[Path, Path]]) -> None:
-        no_row = sorted(keys - self.rows.keys())
-        no_encoding = sorted(key for key, (row, number) in self.rows.items() if not self._encoded(row, number))
-        for missing, places in ((no_row, [pair[0] for pair in pairs]), (no_encoding, [pair[1] for pair in pairs])):
-            if missing:
+    def check(self, ids: np.ndarray) -> None:
+        """UserError where an utterance (bytes) has no row or no encoding."""
+        no_row, no_encoding, examples = 0, 0, {}
+        for begin in range(0, len(ids), CHUNK):
+            part = ids[begin : begin + CHUNK]
+            there, encoded = np.zeros(len(part), bool), np.zeros(len(part), bool)
+            for table, reader in zip(self.tables, self.readers, strict=True):
+                rows = table.find(part)
+                mine = np.flatnonzero(rows >= 0)
+                there[mine] = True
+                encoded[mine] = reader.rows(table.keys[rows[mine]]) >= 0
+            for name, missing in (("row", ~there), ("encoding", there & ~encoded)):
+                if missing.any():
+                    examples.setdefault(name, part[int(np.argmax(missing))].decode())
+            no_row, no_encoding = no_row + int((~there).sum()), no_encoding + int((there & ~encoded).sum())
+        for table in self.tables:
+            table.release()
+        for name, count, side in (("row", no_row, 0), ("encoding", no_encoding, 1)):
+            if count:
+                places = ", ".join(str(pair[side]) for pair in self.pairs)
                 raise UserError(
-                    f"{len(missing)} utterance(s) of the shape files are not in {', '.join(map(str, places))}, "
-                    f"{missing[0]} for one: the shape files are of other data; run stages 2 and 3 again"
+                    f"{count} utterance(s) of the shape files are not in {places}, {examples[name]} for one: the shape "
+                    "files are of other data; run stages 2 and 3 again"
                 )
 
     def __getitem__(self, utt_id: str) -> tuple[Row, Encoding]:
-        row, number = self.rows[utt_id]
-        return row, self.readers[number][row.audio.key]
+        for table, reader in zip(self.tables, self.readers, strict=True):
+            number = int(table.find([utt_id])[0])
+            if number >= 0:
+                row = table[number]
+                return row, reader[row.audio.key]
+        raise KeyError(utt_id)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(map(len, self.tables))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def keys(self) -> Set[str]:
-        """Utterance ids."""
-        return self.rows.keys()
+        return (utt_id.decode() for table in self.tables for utt_id in table.ids)
 
 
 def register_data_type() -> None:

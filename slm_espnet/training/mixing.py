@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from espnet2.samplers.abs_sampler import AbsSampler
 
-from slm_espnet.data.table import read_lines
 from slm_espnet.errors import UserError
 from slm_espnet.training.groups import Group, group_name
+from slm_espnet.training.lazy_batches import LazyBatches
+from slm_espnet.training.shapes import Shapes
+from slm_espnet.training.shaping import Shaping
 
 PROBE = 4096  # examples from which the size of batches is estimated
 
@@ -90,25 +89,32 @@ def expected_shares(sizes: Mapping[Group, int], options: MixingOptions) -> dict[
 
 
 class ExampleStreams:
-    """One endless shuffled stream of utterances for each group, and how many an epoch takes of each."""
+    """One endless shuffled stream of examples for each group, and how many an epoch takes of each."""
 
-    def __init__(self, groups: Mapping[str, Group], options: MixingOptions, seed: int):
-        """groups: utterance id → group."""
-        members: dict[Group, list[str]] = defaultdict(list)
-        for utt_id, group in groups.items():
-            members[group].append(utt_id)
-        self.groups = sorted(members)
-        self.members = [np.array(sorted(members[group]), dtype=object) for group in self.groups]
-        self.sizes = {group: len(members[group]) for group in self.groups}
+    def __init__(self, ids: np.ndarray, codes: np.ndarray, names: Sequence[Group], options: MixingOptions, seed: int):
+        """Set up.
+
+        Args:
+            ids: (N,) bytes, of the examples.
+            codes: (N,) number of each example's group.
+            names: the groups, sorted.
+            options: how they are weighted.
+            seed: of the streams.
+        """
+        self.groups = list(names)
+        order = np.argsort(codes, kind="stable").astype(np.int32)
+        counts = np.bincount(codes, minlength=len(names))
+        self.members = [_sorted_by_id(part, ids) for part in np.split(order, np.cumsum(counts)[:-1])]
+        self.sizes = dict(zip(self.groups, counts.tolist(), strict=True))
         self.shares = expected_shares(self.sizes, options)
         self.seed = seed
 
-    def draw(self, epoch: int, size: int, more: int = 0) -> list[str]:
-        """The utterances of an epoch, shuffled.
+    def draw(self, epoch: int, size: int, more: int = 0) -> np.ndarray:
+        """Numbers of the examples of an epoch, shuffled.
 
         Args:
             epoch: from 1.
-            size: utterances of every epoch; the streams go on where the epoch before stopped.
+            size: examples of every epoch; the streams go on where the epoch before stopped.
             more: that many more, which the next epoch will have too.
         """
         shares = np.array([self.shares[group] for group in self.groups])
@@ -120,15 +126,22 @@ class ExampleStreams:
             starts += counts if number < epoch else 0
         counts = counts + apportion(credit + more * shares, more)
         drawn = np.concatenate([self._slice(i, starts[i], counts[i]) for i in range(len(shares))])
-        return np.random.default_rng((self.seed, epoch)).permutation(drawn).tolist()
+        np.random.default_rng((self.seed, epoch)).shuffle(drawn)
+        return drawn
 
     def _slice(self, index: int, start: int, count: int) -> np.ndarray:
-        """Utterances start, ..., start + count - 1 of a group's stream: one seeded order of all after the other."""
+        """Examples start, ..., start + count - 1 of a group's stream: one seeded order of all after the other."""
         members = self.members[index]
         cycles = range(start // len(members), -(-(start + count) // len(members)))
         orders = [np.random.default_rng((self.seed, 1 + index, cycle)).permutation(members) for cycle in cycles]
         first = start - cycles.start * len(members)
         return np.concatenate([members[:0], *orders])[first : first + count]
+
+
+def _sorted_by_id(members: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Examples in the order of their ids, whatever that of the shape file: as a rule they are."""
+    names = ids[members]
+    return members if (names[1:] > names[:-1]).all() else members[np.argsort(names)]
 
 
 def apportion(credit: np.ndarray, size: int) -> np.ndarray:
@@ -144,13 +157,13 @@ def apportion(credit: np.ndarray, size: int) -> np.ndarray:
 
 
 class MixedBatches(AbsSampler):
-    """The batches of each epoch, all with the same number of batches; shaped by one of ESPnet's batch samplers."""
+    """The batches of each epoch, all with the same number of batches."""
 
     def __init__(
         self,
         streams: ExampleStreams,
-        shape_files: Sequence[str],
-        form: Callable[[list[str]], Sequence[Sequence[str]]],
+        shapes: Shapes,
+        shaping: Shaping,
         num_batches: int | None = None,
         shard: tuple[int, int] = (0, 1),
     ):
@@ -158,13 +171,12 @@ class MixedBatches(AbsSampler):
 
         Args:
             streams: what is drawn from.
-            shape_files: `<utterance> <length>[,<dim>]`, as for ESPnet's batch samplers.
-            form: shape files → batches of their keys.
+            shapes: of the examples.
+            shaping: how they are cut into batches.
             num_batches: batches of an epoch; None: as many as the examples make.
             shard: rank and number of processes of a distributed training; each gets its part of every batch.
         """
-        self.streams, self.form, self.shard = streams, form, shard
-        self.shapes = [{line.key: line.value for line in read_lines(Path(path))} for path in shape_files]
+        self.streams, self.shapes, self.shaping, self.shard = streams, shapes, shaping, shard
         available = sum(streams.sizes.values())
         if num_batches is None:
             self.size, self.num_batches = available, max(1, len(self._form(streams.draw(1, available))))
@@ -175,25 +187,19 @@ class MixedBatches(AbsSampler):
         while (short := num_batches - len(self._form(streams.draw(1, self.size)))) > 0:
             self.size += math.ceil(short * mean)
 
-    def _form(self, utt_ids: Sequence[str]) -> list[tuple[str, ...]]:
-        """Batches of a list in which utterances may occur more than once: ESPnet's samplers get their places in it."""
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for number, shapes in enumerate(self.shapes):
-                paths.append(str(Path(folder) / str(number)))
-                lines = (f"{place} {shapes[utt_id]}\n" for place, utt_id in enumerate(utt_ids))
-                Path(paths[-1]).write_text("".join(lines), encoding="utf-8")
-            batches = [tuple(utt_ids[int(place)] for place in batch) for batch in self.form(paths)]
-        return [batch for batch in batches if len(batch) >= self.shard[1]]  # the rest would leave a process idle
+    def _form(self, drawn: np.ndarray) -> LazyBatches:
+        """Batches of examples (numbers) among which some may occur more than once."""
+        order, bounds = self.shaping.form([lengths[drawn] for lengths in self.shapes.lengths], self.shapes.dims)
+        batches = LazyBatches(self.shapes.ids, drawn[order], bounds, shard=self.shard)
+        return batches.reordered(np.flatnonzero(batches.sizes() >= self.shard[1]))  # the rest would leave one idle
 
-    def generate(self, seed: int) -> list[tuple[str, ...]]:
+    def generate(self, seed: int) -> LazyBatches:
         """The batches of an epoch; seed is its number."""
         more = 0
         while len(batches := self._form(self.streams.draw(seed, self.size, more))) < self.num_batches:
             more += math.ceil((self.num_batches - len(batches)) * self.size / self.num_batches)
         order = np.random.default_rng((self.streams.seed, seed, 1)).permutation(len(batches))[: self.num_batches]
-        rank, processes = self.shard
-        return [batches[number][rank::processes] for number in order]
+        return batches.chosen(order)
 
     def __len__(self) -> int:
         return self.num_batches

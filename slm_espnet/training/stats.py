@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from slm_espnet.data.datadir import Row
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
-from slm_espnet.files import write_atomically
+from slm_espnet.files import AtomicFile, make_directory, write_atomically
+from slm_espnet.locks import Lock
+from slm_espnet.progress import Progress
 from slm_espnet.training.preprocessor import SLMPreprocessor, spoken_text
+
+CHUNK = 1000  # rows at a time
 
 
 @dataclass(frozen=True)
@@ -47,22 +55,6 @@ class Statistics:
         return 1 - self.kept / self.rows if self.rows else 1.0
 
 
-class ShapeWriter:
-    """Gathers `<utt> <length>[,<dim>]` lines and writes them atomically."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.lines: list[str] = []
-
-    def add(self, utt_id: str, *shape: int) -> None:
-        """One line."""
-        self.lines.append(f"{utt_id} {','.join(map(str, shape))}\n")
-
-    def close(self) -> None:
-        """Write the file."""
-        write_atomically(self.path, "".join(self.lines))
-
-
 def reason_to_leave_out(frames: int, target: int, prompt: int, row: Row, limits: Limits) -> str | None:
     """Why an example cannot be trained on; None when it can."""
     if frames < 0:
@@ -81,63 +73,86 @@ def reason_to_leave_out(frames: int, target: int, prompt: int, row: Row, limits:
 
 
 class Collector:
-    """Goes through the rows of one or several sets."""
+    """Goes through the rows of one or several sets, a thousand at a time; a context manager that holds the files."""
 
     def __init__(self, preprocessor: SLMPreprocessor, limits: Limits, output_dir: Path):
         self.preprocessor, self.limits = preprocessor, limits
-        self.speech = ShapeWriter(output_dir / "speech_shape")
-        self.target = ShapeWriter(output_dir / "target_shape")
-        self.dropped: list[str] = []
+        self._files = ExitStack()
+        names = ("speech_shape", "target_shape", "left_out.tsv")
+        self.speech, self.target, self.dropped = (
+            self._files.enter_context(AtomicFile(output_dir / name)) for name in names
+        )
         self.left_out, self.tasks = Counter(), Counter()
         self.rows = self.transcripts = self.distinct_frames = 0
         self.seconds = 0.0
-        self.frame_counts: list[int] = []
-        self.target_counts: list[int] = []
-        self.ids: set[str] = set()
+        self.kept = self.frames = self.longest_frames = 0
+        self.target_tokens = self.longest_target = 0
+        self.ids: list[np.ndarray] = []  # of the sets before
 
-    def add(self, rows: Collection[Row], reader: EncodingReader) -> None:
-        """Take in one set; UserError when it has an utterance id of a set before."""
-        encoded = [row for row in rows if row.audio.key in reader]
-        lengths = reader.lengths([row.audio.key for row in encoded])
-        frames_of = dict(zip((row.audio.key for row in encoded), map(int, lengths), strict=True))
-        kept = {row.audio.key for row in rows if self._add_row(row, frames_of.get(row.audio.key, -1), reader.dim)}
-        self.distinct_frames += sum(frames_of[key] for key in kept)
-        self.seconds += float(sum(reader.seconds_of(sorted(kept))))
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._files.__exit__(*exception)
+
+    def add(self, rows: Iterable[Row], reader: EncodingReader, progress: Callable[[int], None]) -> None:
+        """Take in one set, telling how many rows are done; UserError when it has an utterance id of a set before."""
+        rows = iter(rows)
+        used = np.zeros(len(reader), bool)
+        ids: list[np.ndarray] = []
+        while some := list(itertools.islice(rows, CHUNK)):
+            ids.append(np.array([row.utt_id.encode() for row in some]))
+            self._check_new(ids[-1])
+            places = reader.rows(np.array([row.audio.key.encode() for row in some]))
+            frames = np.where(places >= 0, reader.kept[np.maximum(places, 0)] if len(reader) else -1, -1).tolist()
+            kept = [self._add_row(row, count, reader.dim) for row, count in zip(some, frames, strict=True)]
+            used[places[np.array(kept, bool)]] = True
+            progress(len(some))
+        self.distinct_frames += int(reader.kept[used].sum())
+        self.seconds += float(reader.seconds[used].sum(dtype=np.float64))
+        if ids:
+            self.ids.append(np.sort(np.concatenate(ids)))
+
+    def _check_new(self, ids: np.ndarray) -> None:
+        for earlier in self.ids:
+            places = np.minimum(np.searchsorted(earlier, ids), len(earlier) - 1)
+            found = ids[earlier[places] == ids]
+            if len(found):
+                raise UserError(f"utterance {found[0].decode()!r} is in two of the sets: ids of sets must differ")
 
     def _add_row(self, row: Row, frames: int, dim: int) -> bool:
-        if row.utt_id in self.ids:
-            raise UserError(f"utterance {row.utt_id!r} is in two of the sets: ids of sets must differ")
-        self.ids.add(row.utt_id)
         self.rows += 1
         prompt = self.preprocessor.prompt(row)
         length = len(self.preprocessor.target_ids(row))
         reason = reason_to_leave_out(frames, length, len(prompt.prefix) + len(prompt.suffix), row, self.limits)
         if reason is not None:
             self.left_out[reason] += 1
-            self.dropped.append(f"{row.utt_id}\t{reason}\n")
+            self.dropped.write(f"{row.utt_id}\t{reason}\n")
             return False
-        self.speech.add(row.utt_id, frames, dim)
-        self.target.add(row.utt_id, length)
+        self.speech.write(f"{row.utt_id} {frames},{dim}\n")
+        self.target.write(f"{row.utt_id} {length}\n")
         self.tasks[row.task] += 1
         self.transcripts += bool(spoken_text(row))
-        self.frame_counts.append(frames)
-        self.target_counts.append(length)
+        self.kept += 1
+        self.frames += frames
+        self.target_tokens += length
+        self.longest_frames, self.longest_target = max(self.longest_frames, frames), max(self.longest_target, length)
         return True
 
     def statistics(self) -> Statistics:
         """What was counted."""
         return Statistics(
             rows=self.rows,
-            kept=len(self.frame_counts),
+            kept=self.kept,
             left_out=dict(self.left_out),
             by_task=dict(self.tasks),
             transcripts=self.transcripts,
-            frames=sum(self.frame_counts),
+            frames=self.frames,
             seconds=round(self.seconds, 2),
             frames_per_second=round(self.distinct_frames / self.seconds, 3) if self.seconds else 0.0,
-            target_tokens=sum(self.target_counts),
-            longest_frames=max(self.frame_counts, default=0),
-            longest_target=max(self.target_counts, default=0),
+            target_tokens=self.target_tokens,
+            longest_frames=self.longest_frames,
+            longest_target=self.longest_target,
         )
 
 
@@ -146,6 +161,7 @@ def collect_statistics(
     preprocessor: SLMPreprocessor,
     limits: Limits,
     output_dir: Path,
+    log_interval: float = 10.0,
 ) -> Statistics:
     """Write speech_shape, target_shape, left_out.tsv and summary.json; return what the summary says.
 
@@ -154,14 +170,19 @@ def collect_statistics(
         preprocessor: tokenizes prompts and targets.
         limits: what is left out.
         output_dir: made where it does not exist.
+        log_interval: seconds between lines of progress.
+
+    Raises:
+        UserError: an utterance is in two sets, another process writes there, or the disk is full.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    collector = Collector(preprocessor, limits, output_dir)
-    for rows, reader in sets:
-        collector.add(rows, reader)
-    statistics = collector.statistics()
-    write_atomically(output_dir / "left_out.tsv", "".join(collector.dropped))
-    collector.speech.close()
-    collector.target.close()
-    write_atomically(output_dir / "summary.json", json.dumps(asdict(statistics), indent=2, sort_keys=True) + "\n")
+    make_directory(output_dir)
+    with Lock(output_dir / ".lock", "the statistics"):
+        (output_dir / "summary.json").unlink(missing_ok=True)  # written last, it says what the others must hold
+        with Collector(preprocessor, limits, output_dir) as collector:
+            for rows, reader in sets:
+                progress = Progress(str(output_dir), len(rows), log_interval)
+                collector.add(rows, reader, progress.advance)
+        statistics = collector.statistics()
+        text = json.dumps(asdict(statistics), indent=2, sort_keys=True) + "\n"
+        write_atomically(output_dir / "summary.json", text)
     return statistics

@@ -1,5 +1,6 @@
 """The template of recipes: options and stages, with commands that only note how they were called; and setup.sh."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ command=${1##*.}
 shift
 [ -z "${FAIL:-}" ] || [ "${command}" != "${FAIL}" ] || { echo "this one is broken"; exit 3; }
 echo "${command} $*" >>calls
+[ "${command}" != download ] || { echo "$2"; exit 0; }
 output=
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -114,6 +116,28 @@ def test_complete_stages_are_not_done_again_and_changes_are_noticed(recipe):
     assert "exp/slm_pair_train_max_epoch_3_seed1" in calls[0] and option(calls[0], "--max_epoch") == ["3"]
 
 
+def test_statistics_are_made_again_when_anything_they_depend_on_changes(recipe):
+    slm(recipe, "--stop_stage", "3")
+    for number, name in enumerate(("prompt", "utt2task", "context", "prompt")):
+        with open(recipe / "data" / "dev" / name, "a") as file:
+            file.write(f"u {number}\n")
+        for path in (recipe / "exp").rglob(".done"):  # a clock that runs ahead changes nothing
+            os.utime(path, (4102444800, 4102444800))
+        _, calls = slm(recipe, "--stage", "3", "--stop_stage", "3")
+        assert names(calls) == ["stats"] and option(calls[0], "--data_dir") == ["data/dev"], name
+
+
+def test_two_preparations_of_one_folder_are_refused(recipe):
+    (recipe / "data").mkdir()
+    (recipe / "data" / ".lock").write_text("process 7 on far")
+    with open(recipe / "data" / ".lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done, calls = slm(recipe, "--stop_stage", "1")
+        assert done.returncode == 2 and calls == [] and "another slm.sh (process 7 on far)" in done.stderr
+    done, calls = slm(recipe, "--stop_stage", "1")
+    assert done.returncode == 0 and names(calls) == ["data", "check_data"], "a lock whose process is gone is none"
+
+
 def test_stages_and_sets_can_be_left_out(recipe):
     _, calls = slm(recipe, "--stop_stage", "2", "--skip_eval", "true", "--nj", "1")
     assert names(calls) == ["data", "check_data", "encode", "encode"]
@@ -158,18 +182,32 @@ def test_sets_that_share_recordings_are_encoded_once(recipe):
 
 
 def test_a_given_adapter_replaces_training(recipe):
-    done, calls = slm(recipe, "--download_model", ".")
-    assert done.returncode == 2 and "holds no adapter.safetensors" in done.stderr and calls == []
-    (recipe / "given").mkdir()
-    (recipe / "given" / "adapter.safetensors").touch()
+    done, calls = slm(recipe, "--download_model", "nobody/nothing", FAIL="download")
+    assert done.returncode == 3 and calls == []
     settings = ("--test_sets", "t1", "--foundation", "pair.yaml", "--nj", "1", "--inference_nj", "1")
     done, calls = slm(recipe, "--download_model", "given", "--baselines", "ctc", settings=settings)
     assert done.returncode == 0, done.stderr
     assert names(calls) == [
-        "data", "check_data", "encode", "encode", "decode", "decode", "decode", "decode", "score"
+        "download", "data", "check_data", "encode", "encode", "decode", "decode", "decode", "decode", "score"
     ]  # fmt: skip
-    assert option(calls[2], "--data_dir") == ["data/t1"] and option(calls[4], "--model_dir") == ["given"]
+    assert option(calls[3], "--data_dir") == ["data/t1"] and option(calls[5], "--model_dir") == ["given"]
     assert option(calls[-1], "--exp_dir") == ["exp/slm_given"]
+
+
+def test_a_model_is_packed_and_uploaded_only_where_that_is_asked_for(recipe):
+    done, calls = slm(recipe, "--stage", "7", "--pack_args", "--license mit", "--pack_foundations", "true")
+    assert done.returncode == 0 and names(calls) == ["pack"], done.stderr
+    assert option(calls[0], "--output_dir") == ["exp/slm_pair_train_seed1/package"]
+    assert option(calls[0], "--license") == ["mit"] and option(calls[0], "--pack_foundations") == ["true"]
+    assert option(calls[0], "--inference_tag") == ["default"] and "--biasing_config" not in calls[0]
+    done, calls = slm(recipe, "--stage", "8")
+    assert done.returncode == 2 and "stage 8 needs --hf_repo" in done.stderr and calls == []
+    done, calls = slm(recipe, "--stage", "7", "--hf_repo", "me/model", "--hf_private", "true")
+    assert done.returncode == 0 and names(calls) == ["pack", "upload"]
+    assert option(calls[1], "--hf_repo") == ["me/model"] and option(calls[1], "--hf_private") == ["true"]
+    done, calls = slm(recipe, "--stage", "8", "--hf_repo", "me/model")
+    assert names(calls) == ["upload"] and option(calls[0], "--package") == ["exp/slm_pair_train_seed1/package"]
+    assert slm(recipe, "--stage", "8", "--hf_repo", "me/model", FAIL="upload")[0].returncode == 3
 
 
 def test_a_failing_job_stops_the_recipe_and_shows_its_log(recipe):
@@ -280,3 +318,23 @@ def test_several_training_sets_are_one_training(recipe):
     done, calls = slm(recipe, "--train_set", " ".join(sets), "--stage", "3", "--stop_stage", "3")
     (output,) = option(calls[0], "--output_dir")
     assert done.returncode == 0 and len(Path(output).name) < 200, "a file system takes no more than 255 bytes"
+
+
+def test_processes_and_nodes_reach_the_launcher_and_the_training(recipe):
+    launcher = recipe / "launcher"
+    launcher.write_text(
+        '#!/usr/bin/env bash\necho "launcher $*" >>calls\nwhile [[ $1 == --* ]]; do shift 2; done\n"${@:2}"\n'
+    )
+    launcher.chmod(0o755)
+    (recipe / "cmd.sh").write_text((recipe / "cmd.sh").read_text() + 'export cuda_cmd="./launcher"\n')
+    slm(recipe, "--stop_stage", "3", "--nj", "1")
+    options = ("--stage", "4", "--stop_stage", "4", "--ngpu", "4", "--num_nodes", "2", "--num_threads", "3")
+    done, calls = slm(recipe, *options)
+    assert done.returncode == 0, done.stderr
+    asked, train = calls[:2]
+    assert option(asked, "--gpu") == ["4"] and option(asked, "--num_nodes")[0] == "2"
+    assert option(asked, "--num_threads")[0] == "12", "three for each process"
+    assert [option(train, name) for name in ("--ngpu", "--num_nodes", "--num_procs")] == [["4"], ["2"], ["1"]]
+    _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--num_procs", "2", "--overwrite", "true")
+    assert "--num_nodes" not in calls[0].split("train.log")[0], "launchers that know one node only are not asked"
+    assert option(calls[1], "--num_procs") == ["2"] and option(calls[0], "--num_threads")[0] == "2"

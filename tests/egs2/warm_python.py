@@ -4,12 +4,14 @@
     python warm_python.py run SOCKET ...   what a recipe calls as `python3 ...`; ends as what was run ended
 
 A request has the arguments, environment, folder and open files of the caller, so that what runs is what would have run.
+Signals that the caller gets are passed on, and when the caller is killed so is what runs for it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -67,6 +69,12 @@ def _answer(connection: socket.socket) -> None:
         _work(json.loads(data))
     for file in files:
         os.close(file)
+    ended = os.pidfd_open(worker)
+    while ended not in select.select([ended, connection], [], [])[0]:
+        number = connection.recv(1)
+        os.kill(worker, number[0] if number else signal.SIGKILL)
+        if not number:
+            os._exit(0)
     _, status = os.waitpid(worker, 0)
     connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
@@ -115,6 +123,8 @@ def run(path: str, arguments: list[str]) -> int:
     request = {"argv": arguments, "cwd": os.getcwd(), "env": dict(os.environ)}
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, lambda which, _: connection.sendall(bytes([which])))
     socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [0, 1, 2])
     return int(connection.recv(16) or 1)
 

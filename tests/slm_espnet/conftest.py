@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,38 @@ def save_owsm_ctc(folder: Path) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     torch.save(model.state_dict(), folder / "valid.loss.ave.pth")
     return folder
+
+
+class SmallDisk:
+    """File systems of a few KiB in memory; needs the right to mount one."""
+
+    def __init__(self, top):
+        self.top, self.mounted = top, []
+
+    def __call__(self, kibibytes):
+        """A new one: its folder."""
+        folder = self.top / str(len(self.mounted))
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("no right to mount a file system here; test_writer.py and test_results.py inject the error")
+        self.mounted.append(folder)
+        return folder
+
+    def grow(self, folder, kibibytes):
+        """More room."""
+        subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", str(folder)], check=True)
+
+    def protect(self, folder):
+        """Read-only from now on."""
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """See SmallDisk."""
+    (tmp_path / "disks").mkdir()
+    disks = SmallDisk(tmp_path / "disks")
+    yield disks
+    for folder in disks.mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

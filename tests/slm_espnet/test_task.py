@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from espnet2.train.reporter import Reporter
 
 from slm_espnet.bin import average, stats
 from slm_espnet.checkpoint import load_model
@@ -22,7 +23,9 @@ from slm_espnet.encodings.plan import Recording
 from slm_espnet.encodings.writer import EncodingWriter
 from slm_espnet.errors import UserError
 from slm_espnet.llm.build import build_llm
+from slm_espnet.report.curves import read_curve
 from slm_espnet.task import SLMTask
+from slm_espnet.training.curve import CURVE
 from slm_espnet.training.dataset import RowsWithEncodings
 from slm_espnet.training.groups import SEEN
 
@@ -134,7 +137,7 @@ def weights(path):
 
 
 def test_checkpoints_hold_the_adapter_only(trained):
-    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(trained / "checkpoint.pth", weights_only=True)
     names = set(checkpoint["model"])
     assert names and all(name.startswith("adapter.") or name == "training_forwards" for name in names)
     assert checkpoint["model"]["training_forwards"] == 8
@@ -143,6 +146,17 @@ def test_checkpoints_hold_the_adapter_only(trained):
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["input_size"] == WIDTH and config["scheduler_conf"]["total_steps"] == 8
     assert config["llm_identity"]["kind"] == "hf_seq2seq" and config["encoding_fingerprint"]
+
+
+def test_the_curve_is_kept_by_epoch(trained):
+    curve = read_curve(trained)
+    assert curve.origin == CURVE
+    for part, names in {"train": ("loss", "loss_ce", "optim0_lr0"), "valid": ("loss", "loss_ce_shuffled")}.items():
+        assert all(curve.line(part, name)[0] == [1, 2] for name in names)
+    log = Reporter()
+    log.load_state_dict(torch.load(trained / "checkpoint.pth", weights_only=False)["reporter"])
+    assert curve.line("valid", "loss")[1] == [log.get_value("valid", "loss", epoch) for epoch in (1, 2)]
+    assert curve.line("train", "loss")[1] == [log.get_value("train", "loss", epoch) for epoch in (1, 2)]
 
 
 def test_the_average_is_the_mean_of_the_epochs(trained):
@@ -168,6 +182,7 @@ def test_killed_while_saving_and_resumed_gives_the_same_weights(work, trained, t
     train(work, tmp_path)
     resumed = weights(tmp_path / "2epoch.pth")
     assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+    assert read_curve(tmp_path).line("valid", "loss") == read_curve(trained).line("valid", "loss")
     (tmp_path / "2epoch.pth").write_bytes(b"cut")
     train(work, tmp_path)
     assert weights(tmp_path / "2epoch.pth").keys() == expected.keys(), "a cut epoch file is written again"
@@ -256,7 +271,7 @@ def test_kl_is_trained_and_reported_and_the_configuration_says_what_was_seen(wor
     with caplog.at_level(logging.INFO):
         train(work, tmp_path / "exp", *weights, train_data=own)
     assert "loss: 1 KL to the LLM on the transcript (temperature 2) + 1 CTC; CTC alone in the first 2" in caplog.text
-    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(tmp_path / "exp/checkpoint.pth", weights_only=True)
     stats = checkpoint["reporter"]["stats"]
     assert 0 < stats[2]["train"]["loss_kl"] < 20 and "loss_ce" not in stats[2]["train"]
     assert stats[2]["valid"]["loss_kl"] > 0 and stats[2]["valid"]["loss_ce_shuffled"] > 0
@@ -318,3 +333,15 @@ def test_ids_of_training_sets_must_differ(work, mixed):
         RowsWithEncodings(path)
     with pytest.raises(UserError, match="2 utterance.*enc/train, more0 for one.*stages 2 and 3"):
         RowsWithEncodings(f"{mixed.data}::{work}/enc/train", {"more0", "more1"})
+
+
+def test_memory_is_planned_before_a_model_is_loaded_that_is_dealt_out(work, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--max_epoch", 1)
+    plan, loaded = (caplog.text.index(said) for said in ("memory of each device in GiB", "go to devices cpu"))
+    assert plan < loaded
+    assert "batches of up to 4 utterances of 27 frames and" in caplog.text and "  cpu: " in caplog.text
+    caplog.clear()
+    with pytest.raises(UserError, match="device_map auto: the weights take .* there is room for"):
+        train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--llm_conf", "max_memory={'cpu': 1000}")
+    assert "go to devices" not in caplog.text

@@ -78,6 +78,26 @@ def test_jobs_at_a_time(tmp_path):
     assert done.returncode == 1 and "longer than --time allows (1 s)" in done.stderr
 
 
+def test_status_85_runs_again_and_keeps_the_log(tmp_path):
+    script = 'echo run JOB >> runs; [ $(grep -c "run JOB" runs) -ge JOB ] || { echo saved; exit 85; }'
+    done = launch("JOB=1:3", "x.JOB.log", "sh", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted((tmp_path / "runs").read_text().splitlines()) == ["run 1"] + ["run 2"] * 2 + ["run 3"] * 3
+    assert [(tmp_path / f"x.{n}.log").read_text().count("saved\n") for n in (1, 2, 3)] == [0, 1, 2]
+
+
+def test_an_interrupt_is_no_reason_to_run_again(tmp_path):
+    script = "trap 'echo saved; exit 85' TERM; echo run >> runs; while :; do sleep 0.05; done"
+    process = subprocess.Popen([LAUNCH, "x.log", "sh", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130 and "interrupted" in said
+    assert (tmp_path / "runs").read_text() == "run\n" and "saved" in (tmp_path / "x.log").read_text()
+
+
 def test_an_interrupt_ends_the_children(tmp_path):
     script = 'sleep 60 & echo $! > child; wait'
     process = subprocess.Popen(
@@ -104,7 +124,11 @@ def test_an_interrupt_ends_the_children(tmp_path):
         (["JOB=1:4", "x.log", "true"], "must have JOB in its name"),
         (["JOB=4:1", "x.JOB.log", "true"], "the range 4:1 is empty"),
         (["x.log"], "expected a log file and a command"),
-        (["--backend", "cloud", "x.log", "true"], "unknown backend 'cloud'; known: local"),
+        (["--backend", "cloud", "x.log", "true"], "unknown backend 'cloud'; known: local, slurm, ssh"),
+        (["--num_nodes", "2", "x.log", "true"], "jobs on this machine have one node; use cmd_backend=slurm"),
+        (["--config", "x.conf", "x.log", "true"], "jobs on this machine need no configuration"),
+        (["--backend", "ssh", "x.log", "true"], "cannot read conf/hosts (No such file or directory)"),
+        (["--backend", "slurm", "--config", "no.conf", "x.log", "true"], "cannot read no.conf"),
     ],
 )
 def test_wrong_command_lines_are_one_clear_line(tmp_path, arguments, message):

@@ -11,7 +11,9 @@ from pathlib import Path
 RANGE = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<numbers>\d+(?::\d+)?(?:,\d+(?::\d+)?)*)")
 SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)B?", re.IGNORECASE)
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "": 2**20}
-VALUE_OPTIONS = ("gpu", "mem", "num_threads", "time", "max_jobs_run", "name")
+VALUE_OPTIONS = ("gpu", "mem", "num_threads", "num_nodes", "time", "max_jobs_run", "name")
+AGAIN = 85  # exit status of a command that stopped in good order and asks to be run again; it goes on where it stopped
+MOST_RUNS = 100  # of one job that asks so
 
 
 class UsageError(Exception):
@@ -29,9 +31,16 @@ class JobArray:
     gpu: int = 0  # GPUs for each job
     mem: int | None = None  # bytes for each job
     num_threads: int = 1  # for each job
+    num_nodes: int = 1  # machines for each job; more than one: the command runs once on each
     time: float | None = None  # seconds that a job may take
     max_jobs_run: int | None = None  # jobs at a time
     name: str | None = None  # for schedulers' lists; None: the log's
+    extra: tuple[tuple[str, str], ...] = ()  # options that the backend's configuration adds, as they were given
+
+    @property
+    def title(self) -> str:
+        """What the jobs are called in reports."""
+        return self.name or Path(self.log).name
 
     def command_of(self, number: int) -> list[str]:
         """The command of one job."""
@@ -54,8 +63,12 @@ class JobResult:
     note: str = ""  # why it was ended, when the launcher did it
 
 
-def parse(arguments: Sequence[str]) -> JobArray:
+def parse(arguments: Sequence[str], more_options: Sequence[str] = ()) -> JobArray:
     """Read `[--option value ...] [JOB=1:N] log command ...`; options and the range come in any order before the log.
+
+    Args:
+        arguments: without the program's name and without --backend and --config.
+        more_options: names of options that the backend knows besides VALUE_OPTIONS.
 
     Raises:
         UsageError: unknown option, bad value, no log or no command.
@@ -63,9 +76,10 @@ def parse(arguments: Sequence[str]) -> JobArray:
     values: dict[str, str] = {}
     variable, numbers = None, (1,)
     rest = list(arguments)
+    known = (*VALUE_OPTIONS, *(name for name in more_options if name not in VALUE_OPTIONS))
     while rest:
         if rest[0].startswith("-"):
-            name, value, rest = _option(rest)
+            name, value, rest = option(rest, known)
             values[name] = value
         elif (match := RANGE.fullmatch(rest[0])) is not None:
             variable, numbers = match["name"], _numbers(match["numbers"])
@@ -85,9 +99,11 @@ def parse(arguments: Sequence[str]) -> JobArray:
         gpu=_count(values, "gpu", 0, least=0),
         mem=_bytes(values["mem"]) if "mem" in values else None,
         num_threads=_count(values, "num_threads", 1),
+        num_nodes=_count(values, "num_nodes", 1),
         time=_seconds(values["time"]) if "time" in values else None,
         max_jobs_run=_count(values, "max_jobs_run", None),
         name=values.get("name"),
+        extra=tuple((name, value) for name, value in values.items() if name not in VALUE_OPTIONS),
     )
 
 
@@ -95,18 +111,22 @@ def rerun_command(arguments: Sequence[str], array: JobArray, failed: Sequence[in
     """The same command line for the failed jobs only."""
     if array.variable is None:
         return shlex.join(arguments)
-    chosen = f"{array.variable}={_ranges(failed)}"
+    chosen = f"{array.variable}={ranges(failed)}"
     end = len(arguments) - len(array.command) - 1  # the options end where log and command begin
     options = [chosen if RANGE.fullmatch(argument) else argument for argument in arguments[:end]]
     return shlex.join([*options, *arguments[end:]])
 
 
-def _option(rest: list[str]) -> tuple[str, str, list[str]]:
+def option(rest: Sequence[str], known: Sequence[str]) -> tuple[str, str, Sequence[str]]:
+    """Name and value of the option that the arguments begin with, and the other arguments.
+
+    Raises:
+        UsageError: the option is not known, or has no value.
+    """
     head, equals, value = rest[0].partition("=")
     name = head.lstrip("-").replace("-", "_")
-    if name not in VALUE_OPTIONS:
-        known = ", ".join(f"--{option}" for option in VALUE_OPTIONS)
-        raise UsageError(f"unknown option {head}; known: {known}")
+    if name not in known:
+        raise UsageError(f"unknown option {head}; known: {', '.join(f'--{name}' for name in known)}")
     if equals:
         return name, value, rest[1:]
     if len(rest) < 2:
@@ -126,15 +146,15 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(numbers))
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """The inverse of `_numbers`: neighbours are joined."""
+def ranges(numbers: Sequence[int], to: str = ":") -> str:
+    """`2,5:7` of 2, 5, 6, 7: neighbours are joined by `to`."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
         if spans and spans[-1][1] == number - 1:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}:{last}" for first, last in spans)
+    return ",".join(str(first) if first == last else f"{first}{to}{last}" for first, last in spans)
 
 
 def _count(values: dict[str, str], name: str, default: int | None, least: int = 1) -> int | None:

@@ -12,16 +12,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from launcher.job import JobArray, JobResult, UsageError
+from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError
+from launcher.process import end
+from launcher.spool import prepare_logs
 
-GRACE = 5.0  # seconds between asking a job to end and killing it
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # one entry for each GPU
 
 
 class LocalBackend:
     """Runs a job array as child processes; every job is a process group of its own."""
 
-    def __init__(self) -> None:
+    more_options = ()  # there is no configuration that could add any
+
+    def __init__(self, config: str | None = None) -> None:
+        if config is not None:
+            raise UsageError("--config: jobs on this machine need no configuration")
         self._running: dict[int, subprocess.Popen] = {}  # by job number
         self._lock = threading.Lock()
         self._stopping = False
@@ -32,13 +37,14 @@ class LocalBackend:
         Raises:
             UsageError: a job asks for more GPUs than there are, or a log cannot be written.
         """
+        if array.num_nodes > 1:
+            raise UsageError("--num_nodes: jobs on this machine have one node; use cmd_backend=slurm in cmd.sh")
         gpus = visible_gpus()
         slots = _slots(array, len(gpus))
         pool: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         for slot in range(slots):
             pool.put(gpus[slot * array.gpu : (slot + 1) * array.gpu])
-        for number in array.numbers:
-            _prepare_log(array.log_of(number))
+        prepare_logs(array)
         with ThreadPoolExecutor(slots) as executor:
             futures = [executor.submit(self._run_one, array, number, pool) for number in array.numbers]
             try:
@@ -50,7 +56,11 @@ class LocalBackend:
     def _run_one(self, array: JobArray, number: int, pool: queue.SimpleQueue[list[str]]) -> JobResult:
         gpus = pool.get()
         try:
-            return self._run_job(array, number, gpus)
+            for _ in range(MOST_RUNS):
+                result = self._run_job(array, number, gpus)
+                if result.status != AGAIN or self._stopping:
+                    return result
+            return JobResult(number, AGAIN, f"asked {MOST_RUNS} times to be run again")
         finally:
             pool.put(gpus)
 
@@ -59,7 +69,7 @@ class LocalBackend:
         threads = {"OMP_NUM_THREADS": str(array.num_threads)}
         environment = {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         began = time.monotonic()
-        with open(array.log_of(number), "w", encoding="utf-8") as log:
+        with open(array.log_of(number), "a", encoding="utf-8") as log:
             log.write(f"# {shlex.join(command)}\n# started {time.strftime('%F %T')} on {os.uname().nodename}\n#\n")
             log.flush()
             with self._lock:
@@ -86,7 +96,7 @@ class LocalBackend:
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
-            _end([process])
+            end([process])
             return f"ran longer than --time allows ({limit:.0f} s) and was ended"
         return ""
 
@@ -96,7 +106,7 @@ class LocalBackend:
             running = list(self._running.values())
         for future in futures:
             future.cancel()
-        _end(running)
+        end(running)
 
 
 def visible_gpus() -> list[str]:
@@ -122,33 +132,3 @@ def _slots(array: JobArray, gpus: int) -> int:
     if array.mem is not None:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // array.mem)
     return max(1, min(limits))
-
-
-def _prepare_log(path: Path) -> None:
-    """Make the log's folder and empty the log of an earlier run."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write the log {path} ({error.strerror})") from error
-
-
-def _end(processes: list[subprocess.Popen]) -> None:
-    """End process groups: first politely, after GRACE seconds for good."""
-    for process in processes:
-        _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
-        _signal(process, signal.SIGKILL)  # also what the job itself has left behind
-        process.wait()
-
-
-def _signal(process: subprocess.Popen, number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass

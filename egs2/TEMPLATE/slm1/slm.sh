@@ -3,6 +3,7 @@
 #
 # Stages: 1 data preparation (local/data.sh)   2 encoding by the frozen speech encoder   3 statistics
 #         4 training of the adapter            5 decoding                                6 scoring
+#         7 packing                            8 upload to the Hugging Face Hub
 # A stage that is complete is not done again; one that was interrupted goes on where it stopped. README.md beside this
 # script explains the options.
 # shellcheck source-path=SCRIPTDIR disable=SC2046,SC2086  # names of sets and options are split at blanks
@@ -10,7 +11,7 @@ set -euo pipefail
 
 # General
 stage=1               # first stage
-stop_stage=6          # last stage
+stop_stage=           # last stage; empty: 6, or 8 with --hf_repo, and never before --stage
 skip_stages=          # stages to leave out, "3 4"
 skip_data_prep=false  # leave out stages 1 and 2
 skip_train=false      # leave out stages 3 and 4, and do not encode the training sets
@@ -19,9 +20,12 @@ overwrite=false       # do the chosen stages again from nothing, even where they
 max_failed=0.01       # largest share of utterances that a stage may leave out
 nj=2                  # jobs of stage 2
 inference_nj=2        # jobs of stage 5
-ngpu=0                # GPUs for training; more than 0: encoding uses one per job, too
+ngpu=0                # GPUs for training, on each node; more than 0: encoding uses one per job, too
+num_nodes=1           # nodes for training
+num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
 gpu_inference=false   # decode on GPUs, one per job
 num_threads=1         # CPU threads of each job
+train_num_threads=1   # CPU threads of stage 4
 python=python3        # Python interpreter
 
 # Data
@@ -55,18 +59,22 @@ inference_tag=        # name of the decoding; empty: made of configuration and a
 inference_model=valid.loss.ave.pth  # which weights of the training are used
 baselines="ctc transcript"  # what the frozen LLM also answers alone: the encoder's transcript, the true one
 biasing_dev_sets=     # sets on which the threshold of contextual biasing is tuned before decoding
+score_args=           # more options for stage 6, such as "--report false"
 biasing_list=         # file with a list of phrases for all utterances, in place of the sets' own lists
 
-INVOCATION="$0 $*" # upper case: no option
+# Sharing
+pack_foundations=false  # also pack the two frozen models
+pack_args=            # more options for stage 7, such as "--license apache-2.0 --datasets user/corpus"
+hf_repo=              # where stage 8 uploads to, "user/name" on the Hugging Face Hub; empty: nowhere
+hf_private=           # true or false: who sees a repository that stage 8 makes; empty: everyone
+
+INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh
 
-log() { echo "$(date '+%F %T') $*"; }
-fail() { echo "error: slm.sh: $*" >&2; exit 2; }
-words() { xargs -n 1 <<<"$*" | awk 'NF && !seen[$0]++' | xargs; }               # each word once
-sanitize() { sed -e 's/--//g' -e 's/[^A-Za-z0-9_.+-]\+/_/g' -e 's/^_*//' -e 's/_*$//' <<<"$*"; }  # as a part of a name
-digest() { cat "$@" | sha1sum | cut -c 1-12; }
+# shellcheck source=functions.sh
+. "$(dirname "$(readlink -f "$0")")/functions.sh"
 
 [ $# -eq 0 ] || fail "unexpected argument '$1' (options begin with --; --help lists them)"
 [ -n "${foundation}" ] || fail "--foundation is needed: a YAML such as conf/foundation/mini.yaml"
@@ -107,51 +115,9 @@ decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
+: "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
-# begin N "what": true when the stage is to be run; prints its heading and starts its clock.
-begin() {
-    [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] || return 1
-    [[ " ${skip_stages} " != *" $1 "* ]] || return 1
-    stage_began=${SECONDS}
-    log "stage $1: $2"
-}
-end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
-
-# is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
-is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
-mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
-
-# paths FOLDER: FOLDER/<set> for each set of the rest; pairs: <data directory>::<encodings> of each, in one line.
-paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
-pairs() { local name; for name in "$@"; do echo "${datadir}/${name}::${encodings}/${name}"; done | xargs; }
-# joined SET...: one name for several sets, as a file's name of a bearable length.
-joined() { set -- "$(words "$*" | tr ' ' +)"; [ ${#1} -le 120 ] || set -- "${1:0:100}+$(digest <<<"$1")"; echo "$1"; }
-heard_in() { for name in "$@"; do cat "${datadir}/${name}/same_audio_as" 2>/dev/null || echo "${name}"; done; } # sets
-
-# array LOGDIR NJ OPTIONS -- COMMAND: run a job array over all sets, then join what the jobs wrote.
-array() {
-    local logdir=$1 jobs=$2 options=()
-    shift 2
-    while [ "$1" != -- ]; do options+=("$1"); shift; done
-    shift
-    log "logs are in ${logdir}"
-    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
-        "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
-    "$@" --num_jobs "${jobs}" --merge true
-}
-
-if [ -n "${download_model}" ]; then
-    if [ -d "${download_model}" ]; then
-        model_dir=${download_model}
-    else
-        model_dir=$(${python} -c 'import sys
-from huggingface_hub import snapshot_download
-name, _, revision = sys.argv[1].partition("@")
-print(snapshot_download(name, revision=revision or None))' "${download_model}") ||
-            fail "--download_model: ${download_model} is no directory here and could not be had from the Hub"
-    fi
-    [ -f "${model_dir}/adapter.safetensors" ] || fail "${model_dir} holds no adapter.safetensors (--download_model)"
-fi
+[ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
@@ -159,9 +125,9 @@ if begin 1 "data preparation"; then
     if is_done "${datadir}/.prepared" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
+        alone "${datadir}"
         rm -f "${datadir}/.checked"
         local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
-        mkdir -p "${datadir}"
         mark_done "${datadir}/.prepared" "${settings}"
     fi
     settings+=" ${sets} ${audio_check} ${max_failed}"
@@ -194,7 +160,7 @@ fi
 if begin 3 "statistics"; then
     for names in "${train_set}" "${valid_set}"; do
         settings="$(digest "${foundation}" $(for name in ${names}; do
-            echo "${datadir}/${name}/text" "${encodings}/${name}/index.tsv"
+            echo "${datadir}/${name}/"{text,prompt,context,transcript,utt2task} "${encodings}/${name}/index.tsv"
         done)) ${train_tasks} ${stats_args}"
         output="${stats}/$(joined "${names}")"
         if is_done "${output}/.done" "${settings}"; then
@@ -234,12 +200,14 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "${num_threads}" --name "${slm_tag}" "${slm_exp}/train.log" \
+        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+            $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
             --valid_data_path_and_name_and_type "$(pairs ${valid_set}),speech,slm_rows" \
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
-            --ngpu "${ngpu}" --num_threads "${num_threads}" --seed "${seed}" ${slm_args}
+            --ngpu "${ngpu}" --num_nodes "${num_nodes}" --num_procs "${num_procs}" \
+            --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
         ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
@@ -285,8 +253,11 @@ if begin 6 "scoring"; then
     ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
         --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
-        --command "${INVOCATION}" "${options[@]}"
-    log "results are in ${slm_exp}/RESULTS.md and ${slm_exp}/results.json"
+        --command "${INVOCATION}" "${options[@]}" ${score_args}
+    log "results are in ${slm_exp}: RESULTS.md, results.json, decode_${inference_tag}/report.html"
     end 6
 fi
+
+# shellcheck source=share.sh
+. "$(dirname "$(readlink -f "$0")")/share.sh" # stages 7 and 8
 log "done in ${SECONDS} s"

@@ -40,6 +40,7 @@ fi
                  test_names_absent" \
     --train_tasks asr \
     --slm_config conf/train_asr.yaml \
+    --train_num_threads 2 \
     --inference_config conf/decode.yaml \
     --biasing_dev_sets "dev_names dev_names_100 dev_names_1000" \
     "${options[@]}"

@@ -23,7 +23,7 @@ experiments=() # one line of settings each, quoted for the shell
 experiment() {
     local settings=(--train_tasks "$3" --slm_config "conf/$4.yaml" --slm_args "$5" --slm_tag "$1_seed$2" --seed "$2")
     # shellcheck disable=SC2206  # several options
-    settings+=(--expdir "${expdir}" ${run_opts} "${@:6}")
+    settings+=(--expdir "${expdir}" --train_num_threads 1 ${run_opts} "${@:6}")
     experiments+=("$(printf '%q ' "${settings[@]}")")
     results+=("${expdir}/slm_$1_seed$2")
 }
@@ -51,7 +51,8 @@ for seed in ${seeds}; do
     experiment linear "${seed}" asr train_linear ""
 done
 experiment linear_ctc "${first}" asr train_linear \
-    "--adapter_output_conf ctc_head=true --model_conf ctc_weight=1.0 --model_conf ctc_only_steps=400"
+    "--adapter_output_conf ctc_head=true --model_conf ctc_weight=1.0 --model_conf ctc_only_steps=1600"
+experiment no_convolution "${first}" asr train_asr "--adapter_conf convolution=0"
 experiment frames "${first}" asr train_asr "--adapter_output_conf collapse=false"
 experiment mixture_ce "${first}" asr train_asr \
     "--adapter_output_conf collapse=false --model_conf ctc_weight=0.0 --model_conf ctc_only_steps=0"
@@ -62,7 +63,7 @@ experiment ce_kl "${first}" asr train_ce_kl ""
 experiment self_target "${first}" asr train_self_target "" "${self_targets[@]}"
 experiment linear_kl "${first}" asr train_linear \
     "--model_conf ce_weight=0.0 --model_conf kl_weight=1.0 --model_conf kl_temperature=2.0"
-experiment linear_self_target "${first}" asr train_linear "--max_epoch 13" "${self_targets[@]}"
+experiment linear_self_target "${first}" asr train_linear "--max_epoch 15" "${self_targets[@]}"
 
 # What several adapters share is made by one at a time: data, encodings, statistics, then the bounds.
 for settings in "${experiments[@]}"; do run "${settings}" --stop_stage 3; done
@@ -72,4 +73,4 @@ for settings in "${experiments[@]:1}"; do
     adapter "${settings}" &
 done
 while [ -n "$(jobs -rp)" ]; do wait -n; done
-python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}"
+python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}" --html "${output%.md}.html"

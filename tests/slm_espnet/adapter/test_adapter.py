@@ -13,6 +13,9 @@ CONFIGS = {
     "transformer": {"adapter_conf": {"size": 16, "heads": 2, "layers": 2}},
     "transformer rotary": {"adapter_conf": {"size": 16, "heads": 2, "layers": 1, "positions": "rotary"}},
     "transformer none": {"adapter_conf": {"size": 16, "heads": 2, "layers": 1, "positions": "none"}},
+    "transformer convolution": {
+        "adapter_conf": {"size": 16, "heads": 2, "layers": 2, "positions": "none", "convolution": 5}
+    },
     "mlp": {"adapter": "mlp", "adapter_conf": {"size": 16}},
     "conv": {"adapter": "conv", "adapter_conf": {"size": 16, "stride": 2, "kernel_size": 3}},
     "conv same": {"adapter": "conv", "adapter_conf": {"size": 16}},
@@ -48,7 +51,12 @@ def test_batch_and_padding_change_nothing_and_lengths_are_those_promised(name):
 def test_position_matters_only_where_it_is_encoded():
     frames = torch.randn(1, 6, 10)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    for name, same in (("transformer", False), ("transformer rotary", False), ("transformer none", True)):
+    for name, same in (
+        ("transformer", False),
+        ("transformer rotary", False),
+        ("transformer convolution", False),
+        ("transformer none", True),
+    ):
         adapter = make(name)
         straight = adapter(frames, torch.tensor([6]), TABLE).embeddings[:, order]
         shuffled = adapter(frames[:, order], torch.tensor([6]), TABLE).embeddings
@@ -80,6 +88,7 @@ def test_dropout_is_off_outside_training():
         ({"adapter_conf": {"size": 17, "heads": 2}}, "adapter_conf: size 17"),
         ({"adapter_output": "linear", "adapter_output_conf": {"collapse": True}}, "collapse.*ctc_head"),
         ({"adapter_conf": {"positions": "learned"}}, "sinusoidal"),
+        ({"adapter_conf": {"convolution": 4}}, "odd number of frames.*not 4"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(change, message):

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from slm_espnet.bin import train
+from slm_espnet.training.launch import LAUNCH_OPTIONS
+
 HEAVY = ("torch", "espnet2", "transformers", "lhotse", "sacrebleu", "scipy")
 HELP = """
 import contextlib, importlib, io, sys
@@ -26,6 +29,13 @@ def test_help_of_every_command_loads_nothing_large(top):
     output = subprocess.run([sys.executable, "-c", HELP % (HEAVY,), str(folder)], text=True, capture_output=True)
     assert output.returncode == 0, output.stderr
     assert {"train", "decode", "encode", "asr_train"} <= set(output.stdout.split())
+
+
+def test_help_of_the_training_names_every_option_of_a_launch(capsys):
+    assert train.main(["--help"]) == 0
+    described = capsys.readouterr().out
+    names = ["ngpu", *(option.name for option in LAUNCH_OPTIONS), "save_every_seconds", "save_every_steps"]
+    assert all(f"    --{name} " in described for name in names)
 
 
 def test_an_encoder_of_the_usual_parts_is_loaded_without_espnets_task(top):

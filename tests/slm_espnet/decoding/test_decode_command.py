@@ -1,6 +1,8 @@
 """The decoding command on a tiny corpus: jobs, resuming, the two bounds, live audio, what is left out and refused."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from slm_espnet.bin import decode, encode
 from slm_espnet.checkpoint import load_model, save_adapter
 from slm_espnet.data.datadir import AudioSource, Row, read_data_dir
 from slm_espnet.data.writer import write_data_dir
+from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
@@ -159,7 +162,9 @@ def test_a_killed_job_is_resumed_and_a_complete_one_is_left_alone(corpus, decode
     path.write_bytes(whole[0] + whole[1] + whole[2][:30])
     asked = []
     original = Decoder.decode_batches
-    monkeypatch.setattr(Decoder, "decode_batches", lambda self, r: asked.append(len(r)) or original(self, r))
+    monkeypatch.setattr(
+        Decoder, "decode_batches", lambda self, r, done: asked.append(len(r) - len(done)) or original(self, r, done)
+    )
     run(corpus, output, "--job", "1", "--num_jobs", "2")
     assert asked == [len(whole) - 2] and "2 of them decoded before" in capsys.readouterr().out
     run(corpus, output, "--job", "1", "--num_jobs", "2")
@@ -171,6 +176,40 @@ def test_a_killed_job_is_resumed_and_a_complete_one_is_left_alone(corpus, decode
     run(corpus, output)
     assert "already decoded" in capsys.readouterr().out
     assert before == {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
+
+
+def killed_in_its_second_write(decode_all):
+    """Decode in a process of its own that is killed half-way through a line; whether it was."""
+    child = os.fork()
+    if child == 0:
+        real, calls = JobWriter.add, []
+
+        def add(self, results):
+            calls.append(1)
+            if len(calls) == 2:
+                self._file.write(b'{"utt_id": "a')
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(self, results)
+
+        JobWriter.add = add
+        try:
+            decode_all()
+            os._exit(0)
+        finally:
+            os._exit(99)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bytes(corpus, tmp_path):
+    kills = 0
+    while killed_in_its_second_write(lambda: run(corpus, tmp_path / "killed", "--batch_size", "2")):
+        kills += 1
+    run(corpus, tmp_path / "whole", "--batch_size", "2")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "killed").iterdir()} == files
+    assert kills == 4, "five batches"
 
 
 def test_from_audio_as_from_encodings(corpus, decoded, tmp_path):

@@ -194,6 +194,23 @@ def test_drafts_of_either_ctc_leave_every_answer_as_it_is(model, source):
         assert fewer and all(found[u].draft_accepted for u in fewer)
 
 
+@pytest.mark.parametrize("source", ["encoder", "adapter"])
+def test_a_stream_with_drafts_grows_into_the_same_answer(model, source):
+    plain = DecodingOptions(max_length=15, max_length_ratio=0, ctc_draft="none")
+    expected = dict(Decoder(model, plain).decode(speech_requests(3)))
+    drafted = replace(plain, ctc_draft="exact", ctc_draft_source=source)
+    for request in repeating(speech_requests(3)):
+        answer = expected[request.utt_id]
+        request = replace(request, spoken=model.llm.tokenizer.decode(answer.token_ids[:8]) or "on")
+        texts, steps = [], Decoder(model, drafted).stream(request)
+        with pytest.raises(StopIteration) as end:
+            while True:
+                texts.append(next(steps))
+        found = end.value.value
+        assert found.token_ids == answer.token_ids and (found.draft_tokens > 0 or source == "adapter")
+        assert len(texts) == found.passes and texts[-1] == answer.text
+
+
 def test_the_adapters_draft_is_its_best_path_with_the_placed_phrase(model):
     seen = []
     original = model.llm.begin

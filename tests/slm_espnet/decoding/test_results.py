@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from slm_espnet.decoding.results import JobWriter, is_merged, merge, remove_results
+from slm_espnet.decoding.merging import merge
+from slm_espnet.decoding.results import JobWriter, is_merged, remove_results
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.errors import UserError
 

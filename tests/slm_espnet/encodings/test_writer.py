@@ -64,22 +64,13 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path, pipeline_of, e
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(module, "_write_all", full)
-        with pytest.raises(UserError, match=f"{tmp_path}: the disk is full.*4 encodings"):
+        with pytest.raises(UserError, match=rf"cannot write {tmp_path}/shard\.2\.bin .*No space left.*4 encodings"):
             writer.write(encodings)
         monkeypatch.setattr(module, "_write_all", real)
     entries = complete_entries(tmp_path, 2, module.digest(fingerprint))
     assert [entry.key for entry in entries] == list(first)
     (tmp_path / "whole").mkdir()
     assert write(tmp_path, fingerprint, encodings) == write(tmp_path / "whole", fingerprint, encodings)
-
-
-def test_two_writers_of_one_part_are_refused(tmp_path, pipeline_of, encodings):
-    fingerprint = pipeline_of().fingerprint
-    with EncodingWriter(tmp_path, 2, fingerprint):
-        with pytest.raises(UserError, match="another process is writing part 2"):
-            EncodingWriter(tmp_path, 2, fingerprint)
-        EncodingWriter(tmp_path, 3, fingerprint).close()
-    write(tmp_path, fingerprint, encodings)
 
 
 def test_parts_of_another_configuration_are_refused_or_replaced(tmp_path, pipeline_of, encodings):

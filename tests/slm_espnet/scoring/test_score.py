@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from slm_espnet.bin import score
 from slm_espnet.data.datadir import read_data_dir
 from slm_espnet.errors import UserError
+from slm_espnet.scoring import inputs
 
 
 def run(experiment, *more):
@@ -141,9 +141,10 @@ def test_ctc_greedy_text_comes_from_the_encodings(experiment, monkeypatch):
     class Reader(dict):
         fingerprint = {"vocabulary": ["<blank>", "a"], "blank_id": 0}
 
-    module = ModuleType("slm_espnet.encodings.reader")
-    module.EncodingReader = lambda directory: Reader({key: SimpleNamespace(ctc_hypothesis="call water now")})
-    monkeypatch.setitem(sys.modules, "slm_espnet.encodings.reader", module)
+        def ctc_hypothesis(self, key: str) -> str:
+            return self[key]
+
+    monkeypatch.setattr(inputs, "EncodingReader", lambda directory: Reader({key: "call water now"}))
     rows = run(experiment, "--encodings_dir", "encodings")
     assert rows["asr", "en", "ctc_wer"]["value"] == 50.0  # one substituted, and the recording without encoding deleted
     Reader.fingerprint = {"vocabulary": None, "blank_id": None}

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from slm_espnet.bin.stats import select_tasks
+from slm_espnet.bin.stats import check_tasks
 from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.row_table import ChosenRows, RowTable
+from slm_espnet.data.writer import write_data_dir
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import AbsTokenizer
 from slm_espnet.prompt import PromptTemplate
@@ -38,20 +40,15 @@ class Words(AbsTokenizer):
 class Index:
     """Stands for the encodings of five recordings; r4 is missing."""
 
-    dim = 3
-    kept = {"r0": 4, "r1": 6, "r2": 0, "r3": 50}
+    dim, kept = 3, np.array([4, 6, 0, 50])
+    seconds = kept / 10
 
-    def __init__(self):
-        self.frames = {source(name).key: n for name, n in self.kept.items()}
+    def __len__(self):
+        return 4
 
-    def __contains__(self, key):
-        return key in self.frames
-
-    def lengths(self, keys):
-        return np.array([self.frames[key] for key in keys])
-
-    def seconds_of(self, keys):
-        return self.lengths(keys) / 10
+    def rows(self, keys):
+        known = {source(f"r{n}").key.encode(): n for n in range(4)}
+        return np.array([known.get(key, -1) for key in keys])
 
 
 def source(name):
@@ -125,14 +122,15 @@ def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
         collect_statistics([(rows, Index()), (rows[:1], Index())], preprocessor, limits, tmp_path)
 
 
-def test_tasks_are_chosen_by_name():
-    rows = [row("a", "r0", "x"), row("b", "r0", "y", task="ast")]
-    sets = [(rows, "encodings"), (rows[:1], "others")]
-    chosen = select_tasks(sets, "ast", "data more")
-    assert [([r.utt_id for r in rows], reader) for rows, reader in chosen] == [(["b"], "encodings"), ([], "others")]
-    assert select_tasks(sets, "asr, ast", "data more") == select_tasks(sets, "", "data more") == sets
+def test_tasks_are_chosen_by_name(tmp_path):
+    write_data_dir(tmp_path / "data", [row("a", "r0", "x"), row("b", "r0", "y", task="ast")])
+    write_data_dir(tmp_path / "more", [row("c", "r0", "x")])
+    tables = [RowTable(tmp_path / name) for name in ("data", "more")]
+    assert [[r.utt_id for r in ChosenRows(t, t.with_tasks(["ast"]))] for t in tables] == [["b"], []]
+    assert tables[0].with_tasks([]).tolist() == tables[0].with_tasks(["asr", "ast"]).tolist() == [0, 1]
+    check_tasks(tables, "asr, ast", "data more")
     with pytest.raises(UserError, match="no rows of task.* qa in data more, where there are asr, ast"):
-        select_tasks(sets, "qa", "data more")
+        check_tasks(tables, "asr qa", "data more")
 
 
 def test_a_path_names_data_and_encodings():

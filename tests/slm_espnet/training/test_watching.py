@@ -7,7 +7,8 @@ import torch
 
 from slm_espnet.errors import UserError
 from slm_espnet.training.diagnostics import ListeningMonitor, describe_loss
-from slm_espnet.training.trainer import CHECKPOINT, PREVIOUS, restore_checkpoint
+from slm_espnet.training.resume import CHECKPOINT, PREVIOUS, read_checkpoint
+from slm_espnet.training.saving import save
 
 DEAF = {"loss_ce": 2.0, "loss_ce_shuffled": 2.01, "loss_ce_empty": 2.1, "norm_ratio": 0.5}
 
@@ -26,20 +27,22 @@ def test_advice_comes_after_a_plateau_of_a_deaf_model_only():
     assert not any(improving.update({"loss": 3.0 - n, **DEAF}) for n in range(3))
 
 
-def test_a_cut_checkpoint_gives_way_to_the_one_before(tmp_path):
-    torch.save({"epoch": 1}, tmp_path / PREVIOUS)
-    torch.save({"epoch": 2}, tmp_path / CHECKPOINT)
+def test_a_cut_or_changed_checkpoint_is_named_and_gives_way_to_the_one_before(tmp_path, caplog):
+    assert read_checkpoint(tmp_path) is None, "a fresh directory is nothing to complain about"
+    save({"epoch": 1, "weights": torch.ones(3000)}, tmp_path / CHECKPOINT, tmp_path / PREVIOUS)
+    save({"epoch": 2, "weights": torch.ones(3000)}, tmp_path / CHECKPOINT, tmp_path / PREVIOUS)
     whole = (tmp_path / CHECKPOINT).read_bytes()
-    restore_checkpoint(tmp_path)
-    assert torch.load(tmp_path / CHECKPOINT, weights_only=True) == {"epoch": 2}
-    (tmp_path / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
-    restore_checkpoint(tmp_path)
-    assert torch.load(tmp_path / CHECKPOINT, weights_only=True) == {"epoch": 1}
-    (tmp_path / CHECKPOINT).write_bytes(whole[:10])
-    with pytest.raises(UserError, match="remove it"):
-        restore_checkpoint(tmp_path)
-    (tmp_path / CHECKPOINT).unlink()
-    restore_checkpoint(tmp_path)  # a fresh directory is nothing to complain about
+    assert read_checkpoint(tmp_path)[0]["epoch"] == 2
+    middle = len(whole) // 2
+    for broken in (whole[:middle], whole[:10], b"", whole[:middle] + b"\xff" * 8 + whole[middle + 8 :]):
+        (tmp_path / CHECKPOINT).write_bytes(broken)
+        caplog.clear()
+        state, path = read_checkpoint(tmp_path)
+        assert state["epoch"] == 1 and path.name == PREVIOUS
+        assert f"{tmp_path / CHECKPOINT} is cut or damaged" in caplog.text
+    (tmp_path / PREVIOUS).write_bytes(whole[:10])
+    with pytest.raises(UserError, match=f"{CHECKPOINT} and .*{PREVIOUS}: cut or damaged.*remove them"):
+        read_checkpoint(tmp_path)
 
 
 def test_start_up_says_which_parts_the_loss_has():

@@ -63,9 +63,8 @@ noise (SNR over the whole utterance) is coloured and swelling, in 30 % of cases 
 training speech, but some of what they say is ({an4_seen:.0f} % of the utterances, short commands mostly), and this set
 is a part of the validation set that chose the epochs to average.
 
-The range of the drawn voices was widened after a look at the odd test voice, Alicia (its formants and its
-WER), and a second training cycle was added after the first had been scored on these sets: the scores of Alicia, and to
-a lesser degree all of them, are not those of a test that nobody had looked at.
+Test voices and sentences were drawn anew after the encoder was finished (`mini_corpus.voices`, `TEST_DRAW`), and it was
+scored on them once. The sets before, which its design was decided on, gave 1.98 clean, 9.62 at 5 dB, 5.81 in Spanish.
 
 | set | utterances | WER % | sentences with an error % |
 |---|---|---|---|

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from mini_corpus.audio_data import random_rows, synthesize_rows  # noqa: E402
 from mini_corpus.grammar import RARE_NAMES  # noqa: E402
+from mini_corpus.split import TEST_DRAW  # noqa: E402
 from sentences import dictation_sentences, evaluation_sentences, training_sentences  # noqa: E402
 
 SNR_RANGE = (-2.0, 25.0)
@@ -75,13 +76,13 @@ def prepare_evaluation(options: argparse.Namespace) -> None:
     if options.an4 is not None:
         parts.append(options.data_dir / "dev_an4")
     combine(parts, options.data_dir / "dev")
-    english = evaluation_sentences("en", 400, "test")
+    english = evaluation_sentences("en", 400, TEST_DRAW)
     speak("test_en", "test", english)
     for snr in TEST_SNRS:
         speak(f"test_en_snr{snr}", "test", english, snr_range=(snr, snr))
-    speak("test_es", "test", evaluation_sentences("es", 200, "test"), "es")
-    speak("test_rare", "test", evaluation_sentences("en", 200, "test", rare_names=True))
-    speak("test_dictation", "test", dictation_sentences(200, "test"))
+    speak("test_es", "test", evaluation_sentences("es", 200, TEST_DRAW), "es")
+    speak("test_rare", "test", evaluation_sentences("en", 200, TEST_DRAW, rare_names=True))
+    speak("test_dictation", "test", dictation_sentences(200, TEST_DRAW))
 
 
 def combine(parts: list[Path], data_dir: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mini_corpus.grammar import COMMON_NAMES, RARE_NAMES, Sentence, generate, invented_name
-from mini_corpus.split import is_held_out_name, part_of
+from mini_corpus.split import TEST_DRAW, is_held_out_name, part_of
 from mini_corpus.tasks import name_list
 
 ENGLISH_TASKS = ("asr", "ast", "qa", "dialog", "category", "continuation")
@@ -96,11 +96,11 @@ def train_and_dev(train: int, train_spanish: int, dev: int, tasks: Sequence[str]
 
 def test_sets(count: int) -> list[SpokenSet]:
     """Every task at four noise levels, on the same sentences and voices; and Spanish speech."""
-    english = draw("test", count, "test")
+    english = draw("test", count, TEST_DRAW)
     common = dict(voices="test", tasks=ENGLISH_TASKS, prefix="test")
     sets = [SpokenSet("test_clean", english, **common)]
     sets += [SpokenSet(f"test_snr{snr}", english, snr_range=(snr, snr), **common) for snr in TEST_SNRS]
-    spanish = draw("test", max(1, count * 3 // 5), "test es")
+    spanish = draw("test", max(1, count * 3 // 5), f"{TEST_DRAW} es")
     return [*sets, SpokenSet("test_es", spanish, "test", ("asr", "ast"), language="es", prefix="testes")]
 
 
@@ -114,9 +114,9 @@ def name_sets(count: int) -> list[SpokenSet]:
         tuple(name_list(rng, s.names if i % 2 == 0 else (), [n for n in pool if n not in s.names], LIST_SIZE))
         for i, s in enumerate(dev)
     )
-    rare = draw("test", count, "test names", names=RARE_NAMES, need_name=True)
+    rare = draw("test", count, f"{TEST_DRAW} names", names=RARE_NAMES, need_name=True)
     rare_lists = tuple(tuple(name_list(rng, s.names, RARE_NAMES, LIST_SIZE)) for s in rare)
-    absent = draw("test", count, "test")  # the first sentences of test_clean, in the same voices
+    absent = draw("test", count, TEST_DRAW)  # the first sentences of test_clean, in the same voices
     absent_lists = tuple(tuple(name_list(rng, (), RARE_NAMES, LIST_SIZE)) for _ in absent)
     sets = [
         SpokenSet("dev_names", dev, "dev", ("asr",), prefix="devnames", contexts=dev_lists),

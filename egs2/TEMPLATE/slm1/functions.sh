@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What slm.sh says and does again and again; it sources this after its options are read.
+# shellcheck disable=SC2154,SC2046,SC2086,SC2119,SC2120  # variables are slm.sh's; names of sets are split at blanks; digest reads files or its input
+
+log() { echo "$(date '+%F %T') $*"; }
+fail() { echo "error: slm.sh: $*" >&2; exit 2; }
+words() { xargs -n 1 <<<"$*" | awk 'NF && !seen[$0]++' | xargs; }               # each word once
+sanitize() { sed -e 's/--//g' -e 's/[^A-Za-z0-9_.+-]\+/_/g' -e 's/^_*//' -e 's/_*$//' <<<"$*"; }  # as a part of a name
+digest() { cat "$@" 2>/dev/null | sha1sum | cut -c 1-12 || true; }  # what is missing, Python names better
+
+# begin N "what": true when the stage is to be run; prints its heading and starts its clock.
+begin() {
+    [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] || return 1
+    [[ " ${skip_stages} " != *" $1 "* ]] || return 1
+    stage_began=${SECONDS}
+    log "stage $1: $2"
+}
+end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
+
+# is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
+is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+# alone FOLDER: stop where another slm.sh prepares this folder; the lock goes with this script, however it ends.
+alone() {
+    mkdir -p "$1" && exec {lock}>>"$1/.lock"
+    flock -n "${lock}" || fail "$1 is being prepared by another slm.sh ($(cat "$1/.lock")); wait for it, or end it"
+    echo "process $$ on $(hostname)" >"$1/.lock"
+}
+
+# paths FOLDER: FOLDER/<set> for each set of the rest; pairs: <data directory>::<encodings> of each, in one line.
+paths() { local folder=$1 name; shift; for name in "$@"; do echo "${folder}/${name}"; done; }
+pairs() { local name; for name in "$@"; do echo "${datadir}/${name}::${encodings}/${name}"; done | xargs; }
+# joined SET...: one name for several sets, as a file's name of a bearable length.
+joined() { set -- "$(words "$*" | tr ' ' +)"; [ ${#1} -le 120 ] || set -- "${1:0:100}+$(digest <<<"$1")"; echo "$1"; }
+heard_in() { for name in "$@"; do cat "${datadir}/${name}/same_audio_as" 2>/dev/null || echo "${name}"; done; } # sets
+
+# array LOGDIR NJ OPTIONS -- COMMAND: run a job array over all sets, then join what the jobs wrote.
+array() {
+    local logdir=$1 jobs=$2 options=()
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    log "logs are in ${logdir}"
+    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
+        "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
+    "$@" --num_jobs "${jobs}" --merge true
+}

@@ -1,0 +1,100 @@
+"""Instructions as users give them: free text, or the name of a packed task with its language, question or history."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slm_espnet.errors import UserError
+from slm_espnet.tasks import Task
+
+HISTORY = "history"  # name of the field, and of the variant of a task that has it
+WITH_HISTORY = "{instruction}. The conversation so far: {history}"  # for free text
+
+
+class Instructions:
+    """The tasks that travel with a model, and which of them is meant where nothing is said."""
+
+    def __init__(self, tasks: Mapping[str, Task], task: str = "", language: str = "") -> None:
+        """Set up.
+
+        Args:
+            tasks: by name; may be empty.
+            task: the one of a call without instruction; empty: asr where there is one.
+            language: code for wordings that name a language where the call does not; may be empty.
+
+        Raises:
+            UserError: the task is not among the tasks.
+        """
+        self.tasks, self.language = tasks, language
+        self.task = task or ("asr" if "asr" in tasks else "")
+        if self.task and self.task not in tasks:
+            raise UserError(f"the task {self.task!r} is not among {', '.join(tasks) or 'no tasks'}")
+
+    def resolve(
+        self, instruction: str | None = None, language: str | None = None, history: Sequence[Any] = (), **fields: str
+    ) -> str:
+        """The text that the model is given.
+
+        Args:
+            instruction: free text, the name of a task, or None for recognition.
+            language: code of the language spoken, for a task's wording.
+            history: earlier turns of a dialog: strings, (speaker, words), or {"role": …, "content": …}.
+            fields: others of a wording, such as target= (a code) or question=; variant= chooses one by name.
+
+        Raises:
+            UserError: no task to fall back on, a field that the wording lacks or that it does not have.
+        """
+        said = format_history(history)
+        if instruction is None:
+            instruction = "dialog" if said and "dialog" in self.tasks else self.task
+            if not instruction:
+                raise UserError("no instruction was given, and the model has no recognition task to fall back on")
+        given = dict(fields)
+        if language is not None:
+            given["language"] = language
+        if instruction in self.tasks:
+            return self._of_task(self.tasks[instruction], given, said)
+        return _of_free_text(instruction, given, said)
+
+    def _of_task(self, task: Task, given: dict[str, str], said: str) -> str:
+        if said:
+            given[HISTORY] = said
+            if "variant" not in given and HISTORY in task.variants:
+                given["variant"] = HISTORY
+        if "source" not in given and "target" in given and "language" in given:
+            given["source"] = given.pop("language")  # the language spoken
+        known = {name for wording in task.eval_prompt.values() for name in _fields(wording)}
+        known |= {"variant", "language", "source", "target"}
+        unknown = sorted(given.keys() - known)
+        if unknown:
+            raise UserError(f"task {task.name!r} has no place for {', '.join(unknown)} in its wordings")
+        if "language" not in given and self.language and not {"source", "variant"} & given.keys():
+            given["language"] = self.language
+        return task.prompt(**given)
+
+
+def format_history(history: Sequence[Any]) -> str:
+    """Turns as one line: `User: … Assistant: …`."""
+    if isinstance(history, str):
+        return " ".join(history.split())
+    turns = []
+    for turn in history:
+        if isinstance(turn, Mapping):
+            turn = (str(turn["role"]).capitalize(), turn["content"])
+        turns.append(turn if isinstance(turn, str) else f"{turn[0]}: {turn[1]}")
+    return " ".join(" ".join(turns).split())
+
+
+def _of_free_text(instruction: str, given: Mapping[str, str], said: str) -> str:
+    if given:
+        names = ", ".join(f"{name}=" for name in given)
+        raise UserError(f"{names} belongs to a task's wording, but {instruction!r} is no task of this model")
+    if not said:
+        return instruction
+    return WITH_HISTORY.format(instruction=instruction.rstrip(" .:"), history=said)
+
+
+def _fields(wording: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(wording) if name]

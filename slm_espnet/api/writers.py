@@ -1,0 +1,84 @@
+"""Answers as files: txt, srt, vtt, tsv and json. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slm_espnet.api.results import Answer, Segment
+
+
+def as_txt(answer: Answer) -> str:
+    """The text on one line."""
+    return f"{_one_line(answer.text)}\n"
+
+
+def as_srt(answer: Answer) -> str:
+    """SubRip subtitles, one cue for each segment that has words."""
+    cues = []
+    for number, segment in enumerate(_spoken(answer), 1):
+        times = f"{_clock(segment.start, ',')} --> {_clock(segment.stop, ',')}"
+        cues.append(f"{number}\n{times}\n{_one_line(segment.text)}\n")
+    return "\n".join(cues)
+
+
+def as_vtt(answer: Answer) -> str:
+    """WebVTT subtitles, likewise."""
+    cues = [
+        f"{_clock(segment.start, '.')} --> {_clock(segment.stop, '.')}\n"
+        f"{html.escape(_one_line(segment.text), quote=False)}\n"
+        for segment in _spoken(answer)
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def as_tsv(answer: Answer) -> str:
+    """start, end (milliseconds) and text of each segment, as Whisper writes them."""
+    rows = [f"{round(1000 * s.start)}\t{round(1000 * s.stop)}\t{_one_line(s.text)}\n" for s in answer.segments]
+    return "".join(["start\tend\ttext\n", *rows])
+
+
+def as_json(answer: Answer) -> str:
+    """All that is known, without samples."""
+    values = {
+        "text": answer.text,
+        "instruction": answer.instruction,
+        "segments": [vars(segment) for segment in answer.segments],
+        "ctc_hypothesis": answer.ctc_hypothesis,
+        "score": answer.score,
+        "truncated": answer.truncated,
+        "looped": answer.looped,
+        "tokens": [vars(token) for token in answer.tokens],
+    }
+    if answer.hearing is not None:
+        values["seconds"] = round(answer.hearing.seconds, 3)
+        values["frames"] = {"encoder": len(answer.hearing.times), "kept": answer.hearing.frames_kept}
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+WRITERS: dict[str, Callable[[Answer], str]] = {
+    "txt": as_txt,
+    "srt": as_srt,
+    "vtt": as_vtt,
+    "tsv": as_tsv,
+    "json": as_json,
+}
+
+
+def _spoken(answer: Answer) -> list[Segment]:
+    return [segment for segment in answer.segments if segment.text.strip()]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _clock(seconds: float, point: str) -> str:
+    """hh:mm:ss and milliseconds."""
+    whole, milliseconds = divmod(round(1000 * seconds), 1000)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02d}:{minute:02d}:{second:02d}{point}{milliseconds:03d}"

@@ -1,0 +1,44 @@
+"""HTML from the templates. Every text is escaped; nothing on a page is fetched or run.
+
+Utterance ids, hypotheses, prompts and names of sets are what data and models say, so they are not trusted: jinja2
+escapes all of them, the page has no script, and its content security policy forbids scripts and the network.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from slm_espnet.report.names import gain, label_of, number
+from slm_espnet.report.svg import COLOURS
+from slm_espnet.report.tables import state_of
+from slm_espnet.scoring.metrics import LOWER_IS_BETTER
+from slm_espnet.scoring.report import MOST_SPEAKERS
+
+SYSTEM_NAMES = {"slm": "SLM", "cascade": "cascade", "bound": "bound", "ctc_greedy": "CTC greedy"}
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of this package, escaping everything that is not Markup; an unknown name is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("slm_espnet.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(number=number, gain=gain, metric=label_of, state=state_of)
+    made.globals.update(system_names=SYSTEM_NAMES, lower_is_better=LOWER_IS_BETTER, colours=COLOURS)
+    made.globals.update(most_speakers=MOST_SPEAKERS)
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """A whole page."""
+    style = resources.files("slm_espnet.report").joinpath("templates/style.css").read_text(encoding="utf-8")
+    return environment().get_template(template).render(style=Markup(style), **values)

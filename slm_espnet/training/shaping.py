@@ -1,0 +1,124 @@
+"""How examples of known lengths are cut into batches: ESPnet's batch types, on arrays.
+
+ESPnet's own samplers keep a list of integers for each utterance in a dictionary, some 500 bytes; these keep 4, and make
+the same batches (`unsorted`, `sorted`, `folded`, `length` and `numel`; with padding, as the options of a training are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slm_espnet.errors import UserError
+
+KINDS = ("unsorted", "sorted", "folded", "length", "numel")
+CHUNK = 1 << 20  # lengths at a time as Python's integers
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """ESPnet's options of the same names."""
+
+    batch_type: str = "folded"
+    batch_size: int = 20  # utterances: unsorted, sorted, folded
+    batch_bins: int = 1_000_000  # length: summed lengths; numel: summed lengths times dimensions; both with padding
+    fold_lengths: Sequence[int] = ()  # folded: at these lengths a batch is halved, of each shape file
+    sort_in_batch: str = "descending"
+    sort_batch: str = "descending"
+    drop_last: bool = False
+    min_batch_size: int = 1  # folded, length, numel
+
+    def form(self, lengths: Sequence[np.ndarray], dims: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Cut into batches.
+
+        Args:
+            lengths: of each shape file (N,).
+            dims: of each shape file.
+
+        Returns:
+            Places 0, ..., N - 1 in the order of the batches (M,), M < N where the last batch is dropped; and where
+            batches begin and end (B + 1,).
+        """
+        if not len(lengths[0]):
+            raise UserError("no examples to make batches of: the shape file is empty; run stage 3 again")
+        if self.batch_type not in KINDS:
+            raise UserError(f"batch_type {self.batch_type!r} is not known here; choose among {', '.join(KINDS)}")
+        for name in ("sort_in_batch", "sort_batch"):
+            if getattr(self, name) not in ("ascending", "descending"):
+                raise UserError(f"{name} must be ascending or descending, not {getattr(self, name)!r}")
+        if self.batch_type in ("unsorted", "sorted"):
+            return self._even(lengths[0])
+        if self.batch_type == "folded":
+            if len(self.fold_lengths) != len(lengths):
+                raise UserError(f"batch_type folded needs a fold_length for each of {len(lengths)} shape files")
+            order = np.argsort(lengths[0], kind="stable")
+            sizes = self._folded(lengths, order)
+        else:
+            order = np.argsort(lengths[0], kind="stable")
+            weights = [1] * len(lengths) if self.batch_type == "length" else dims
+            sizes = self._filled(sum(w * n.astype(np.int64)[order] for w, n in zip(weights, lengths, strict=True)))
+        return self._arranged(order.astype(np.int32), np.concatenate([[0], np.cumsum(sizes)]))
+
+    def _even(self, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Batches of one size."""
+        count = len(lengths)
+        number = max(count // self.batch_size, 1)
+        order, reverse = np.arange(count), False
+        if self.batch_type == "sorted":
+            descending = self.sort_in_batch == "descending"
+            order = np.argsort(-lengths if descending else lengths, kind="stable")
+            reverse = self.sort_in_batch != self.sort_batch
+        starts = np.arange(number + 1) * (min(self.batch_size, count) if self.drop_last else 1)
+        if not self.drop_last:
+            starts = starts * count // number
+        return _reversed_batches(order, starts) if reverse else (order[: starts[-1]], starts)
+
+    def _folded(self, lengths: Sequence[np.ndarray], order: np.ndarray) -> list[int]:
+        folds = zip(lengths, self.fold_lengths, strict=True)
+        factors = np.max([array // fold for array, fold in folds], axis=0)[order]
+        most = np.maximum(self.min_batch_size, self.batch_size // (1 + factors))
+        sizes, start = [], 0
+        while start < len(order):
+            sizes.append(min(len(order) - start, int(most[start])))
+            start += sizes[-1]
+        if len(sizes) > 1 and sizes[-1] < self.min_batch_size:
+            for i in range(sizes.pop()):
+                sizes[(-(i % len(sizes)) - 2) % len(sizes)] += 1
+        return sizes
+
+    def _filled(self, bins: np.ndarray) -> list[int]:
+        """Batches as full as batch_bins allows, of examples sorted by length."""
+        sizes, size = [], 0
+        limit, least = self.batch_bins, self.min_batch_size
+        for begin in range(0, len(bins), CHUNK):
+            for weight in bins[begin : begin + CHUNK].tolist():
+                size += 1
+                if size * weight > limit and size >= least:
+                    sizes.append(size)
+                    size = 0
+        if size and (not self.drop_last or not sizes):
+            sizes.append(size)
+        if len(sizes) > 1 and sizes[-1] < least:
+            for i in range(sizes.pop()):
+                sizes[-(i % len(sizes)) - 1] += 1
+        return sizes
+
+    def _arranged(self, order: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """From ascending order to the one asked for."""
+        order = order[: starts[-1]]
+        if self.sort_in_batch == self.sort_batch == "descending":
+            return order[::-1], starts[-1] - starts[::-1]
+        if self.sort_in_batch == "descending":
+            turned, bounds = _reversed_batches(order[::-1], starts[-1] - starts[::-1])
+            return turned, bounds
+        return (order, starts) if self.sort_batch == "ascending" else _reversed_batches(order, starts)
+
+
+def _reversed_batches(order: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last batch first; the order within each stays."""
+    sizes = np.diff(starts)[::-1]
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    shift = np.repeat(starts[:-1][::-1] - bounds[:-1], sizes)
+    return order[np.arange(bounds[-1]) + shift], bounds
