@@ -25,7 +25,7 @@ num_nodes=1           # nodes for training
 num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
 gpu_inference=false   # decode on GPUs, one per job
 num_threads=1         # CPU threads of each job
-train_num_threads=1   # CPU threads of stage 4
+train_num_threads=    # CPU threads of each process of stage 4; empty: as num_threads
 python=python3        # Python interpreter
 
 # Data
@@ -115,6 +115,7 @@ decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
+: "${train_num_threads:=${num_threads}}"
 : "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
 [ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
