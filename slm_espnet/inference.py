@@ -210,11 +210,12 @@ class Decoder:
         batch = embed(requests)
         fits = []
         for row, (request, bound) in enumerate(zip(batch.requests, self._bounds(batch), strict=True)):
-            if bound <= 0:
-                self.left_out[request.utt_id] = "input longer than the language model reads"
-                batch.taken.pop(request.utt_id, None)
-            elif request.utt_id not in batch.taken:
+            if request.utt_id in batch.taken:
+                continue
+            if bound > 0:
                 fits.append(row)
+            else:
+                self.left_out[request.utt_id] = "input longer than the language model reads"
         index = torch.tensor(fits, dtype=torch.int64, device=batch.lengths.device)
         lengths = batch.lengths[index]
         return _Batch(

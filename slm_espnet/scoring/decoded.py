@@ -51,20 +51,21 @@ def read_decoded(directory: str | Path) -> Decoded:
         if utt_id in hypotheses:
             raise UserError(f"{path}:{number}: utterance {utt_id} occurs twice; decode this set again (stage 5)")
         hypotheses[utt_id] = text.strip()
-    lines = list(_parsed(directory / "hypotheses.jsonl"))
     left_out = {}
     if (directory / "left_out.tsv").is_file():
         for _, line in _lines(directory / "left_out.tsv"):
             utt_id, _, reason = line.partition("\t")
             left_out[utt_id] = reason or "no reason given"
     left_out.pop("utt_id", None)  # a header line
-    flags = [frozenset(utt_id for utt_id, values in lines if values.get(flag)) for flag in ("truncated", "looped")]
-    counts = {
-        utt_id: Counts(len(values["token_ids"]), *(values[name] for name in COUNTS))
-        for utt_id, values in lines
-        if "passes" in values
-    }
-    return Decoded(str(directory), hypotheses, *flags, left_out, counts)
+    flags: dict[str, set[str]] = {"truncated": set(), "looped": set()}
+    counts = {}
+    for utt_id, values in _parsed(directory / "hypotheses.jsonl"):
+        for flag, ids in flags.items():
+            if values.get(flag):
+                ids.add(utt_id)
+        if "passes" in values:
+            counts[utt_id] = Counts(len(values["token_ids"]), *(values[name] for name in COUNTS))
+    return Decoded(str(directory), hypotheses, *map(frozenset, flags.values()), left_out, counts)
 
 
 def check_ids(decoded: Decoded, known: set[str], data_dir: str | Path) -> None:

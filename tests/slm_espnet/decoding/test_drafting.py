@@ -124,6 +124,14 @@ def test_choice_by_ratio_and_rank():
     assert choose(logits, torch.tensor([[1, NOTHING]]), ratio=1e-9)[0].tolist() == [[1, 0, 0]]
 
 
+def test_a_model_whose_state_cannot_be_taken_back_decodes_without_drafts(pair, inputs, plain, monkeypatch):
+    for state in ("hf_causal.CausalState", "hf_seq2seq.Seq2SeqState"):
+        monkeypatch.setattr(f"slm_espnet.llm.{state}.can_crop", lambda _state: False)
+    found = drafted(pair, inputs, [result.token_ids for result in plain])
+    same(found, plain)
+    assert all(result.draft_tokens == 0 for result in found)
+
+
 def test_one_long_draft_does_not_make_all_rows_wide(pair, inputs, plain):
     """It waits: the other rows would be padded to its length. Every token is still accounted for."""
     assert worthwhile_width([8]) == 8 and worthwhile_width([8, 8, 8, 1]) == 8 and worthwhile_width([0, 0]) == 0
