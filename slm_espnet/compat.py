@@ -107,27 +107,7 @@ class WithoutNltkDownload(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             nltk.download = download
 
 
-class LateG2p(importlib.abc.MetaPathFinder):
-    """Loads g2p_en when it is first used.
-
-    Why: whoever imports ESPnet's trainer or its ASR task imports g2p_en, and with it inflect and nltk: more than half
-    of the start-up time of a training or an encoding, for turning text into phonemes, which nothing here does.
-    Can go: when ESPnet imports g2p_en where it is used.
-    """
-
-    name = "g2p_en"
-
-    def find_spec(self, fullname, path=None, target=None):
-        """The package's own spec, executed at the first access to an attribute."""
-        if fullname != self.name:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = importlib.util.LazyLoader(spec.loader)
-        return spec
-
-
-WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, LateG2p)
+WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload)
 
 
 def prepare_imports() -> None:
