@@ -51,7 +51,11 @@ def llm_on_paper(foundation: Foundation) -> torch.nn.Module:
     name = str(foundation.llm_conf.get("model"))
     values = _numbers(name, foundation.llm_config, "llm", "config.json")
     config = _config(values, name)
-    auto = {"hf_seq2seq": AutoModelForSeq2SeqLM, "hf_causal": AutoModelForCausalLM}[foundation.llm]
+    known = {"hf_seq2seq": AutoModelForSeq2SeqLM, "hf_causal": AutoModelForCausalLM}
+    if foundation.llm not in known:
+        kinds = " and ".join(known)
+        raise UserError(f"no plan for the kind of LLM {foundation.llm}, only for {kinds}; try it on the longest data")
+    auto = known[foundation.llm]
     dtype = getattr(torch, foundation.llm_conf.get("dtype", "float32"))
     try:
         with torch.device("meta"):
