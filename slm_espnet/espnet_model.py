@@ -15,7 +15,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.modules.module import _IncompatibleKeys
 
 from slm_espnet.adapter.adapter import Adapter
-from slm_espnet.adapter.base import Placement
+from slm_espnet.adapter.base import Placement, SpeechEmbeddings
 from slm_espnet.adapter.input import valid_mask
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.loss import accuracy, cross_entropy, ctc, kl_divergence
@@ -99,6 +99,11 @@ class ESPnetSLMModel(AbsESPnetModel):
         self._trained_llm = {f"llm.{name}" for name, p in llm.named_parameters() if p.requires_grad}
         self.register_state_dict_post_hook(_drop_frozen)
 
+    @property
+    def has_ctc(self) -> bool:
+        """Whether the adapter writes the LLM's tokens by a CTC of its own."""
+        return self.adapter.output.has_ctc
+
     # The LLM's input
 
     def prompt_embeddings(
@@ -109,8 +114,14 @@ class ESPnetSLMModel(AbsESPnetModel):
         placements: list[list[Placement]] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodings (B, T, D), lengths (B,) and prompts → LLM input (B, S, E) right-padded, lengths (B,)."""
-        speech = self.adapter(frames, lengths, self.llm.embedding_table(), placements)
-        return self._surround(speech.embeddings, speech.lengths, prompts)
+        speech = self.speech_embeddings(frames, lengths, placements)
+        return self.surround(speech.embeddings, speech.lengths, prompts)
+
+    def speech_embeddings(
+        self, frames: torch.Tensor, lengths: torch.Tensor, placements: list[list[Placement]] | None = None
+    ) -> SpeechEmbeddings:
+        """The part of it that is speech, and what the adapter's own CTC heard."""
+        return self.adapter(frames, lengths, self.llm.embedding_table(), placements)
 
     def text_embeddings(self, texts: Sequence[str], prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """The same with text in place of speech: exactly what the untouched LLM reads."""
@@ -118,9 +129,10 @@ class ESPnetSLMModel(AbsESPnetModel):
         ids, lengths = pad_ids(rows, self.llm.embedding_table().device)
         return self.llm.embed(ids) * valid_mask(lengths, ids.size(1))[..., None], lengths
 
-    def _surround(
+    def surround(
         self, speech: torch.Tensor, lengths: torch.Tensor, prompts: Sequence[Prompt]
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Speech (B, S, E), lengths (B,) between the ends of prompts."""
         prefix = pad_ids([prompt.prefix for prompt in prompts], speech.device)
         suffix = pad_ids([prompt.suffix for prompt in prompts], speech.device)
         return self._assemble(prefix, (speech, lengths), suffix)

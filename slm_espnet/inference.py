@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import torch
 
 from slm_espnet.adapter.base import Placement
 from slm_espnet.decoding.bounds import length_bound
+from slm_espnet.decoding.heard import Hearing
 from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
@@ -35,6 +36,7 @@ class Request:
     frames: int = 0  # K, known before it is loaded
     text: str | None = None  # text in place of speech
     spoken: str | None = None  # CTC hypothesis, whose length bounds that of the answer
+    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
 
     def __post_init__(self) -> None:
         if (self.speech is None) == (self.text is None):
@@ -46,6 +48,7 @@ class SpeechModel(Protocol):
 
     llm: AbsLLM
     template: PromptTemplate
+    has_ctc: bool  # whether the adapter writes the LLM's tokens by a CTC of its own
 
     def text_embeddings(
         self, texts: Sequence[str], prompts: Sequence[Prompt]
@@ -54,6 +57,8 @@ class SpeechModel(Protocol):
 
 class TextModel:
     """A frozen LLM and a prompt template, without an adapter: for text in place of speech."""
+
+    has_ctc = False
 
     def __init__(self, llm: AbsLLM, template: PromptTemplate):
         self.llm = llm
@@ -72,7 +77,25 @@ class TextModel:
         return self.llm.embed(ids) * valid[..., None], lengths
 
 
-Biaser = Callable[[Any, Sequence[str]], tuple[list[Placement], tuple[str, ...]]]
+
+class Biaser(Protocol):
+    """What chooses phrases for an utterance: those placed into the speech, and those that the prompt is given."""
+
+    def __call__(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...]]: ...
+
+    def with_text(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...], str]:
+        """The same, and the CTC hypothesis with the placed phrases in it."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Requests that the LLM is asked."""
+
+    requests: list[Request]
+    inputs: torch.Tensor  # (B, S, E) right-padded
+    lengths: torch.Tensor  # (B,)
+    drafts: list[tuple[int, ...]]  # of the answers; () where there is none
+    taken: dict[str, Hypothesis]  # utterances of which CTC is sure; the LLM is not asked
 
 
 class Decoder:
@@ -89,10 +112,12 @@ class Decoder:
         """
         self.model = model
         self.options = options or DecodingOptions()
+        self._exact = replace(self.options, ctc_draft="exact")
         self.biaser = biaser
         self.left_out: dict[str, str] = {}  # utterance → why it could not be decoded
         tokenizer = model.llm.tokenizer
         self._prompt = lru_cache(maxsize=4096)(lambda text, context: model.template.build(tokenizer, text, context))
+        self._hearing = Hearing(self.options, model.llm, model.has_ctc)
         self._tokens = lru_cache(maxsize=65536)(lambda text: len(tokenizer.encode(text)))
 
     def decode(self, requests: Sequence[Request]) -> Iterator[tuple[str, Hypothesis]]:
@@ -140,26 +165,29 @@ class Decoder:
             yield batch
 
     @torch.no_grad()
-    def _decode(self, batch: list[Request]) -> list[tuple[str, Hypothesis]]:
-        batch, inputs, lengths, bounds = self._prepare(batch)
-        if not batch:
-            return []
-        found = search(self.model.llm, inputs, lengths, bounds, self.options)
-        return [(request.utt_id, self._hypothesis(result)) for request, result in zip(batch, found, strict=True)]
+    def _decode(self, requests: list[Request]) -> list[tuple[str, Hypothesis]]:
+        batch = self._prepare(requests)
+        results = list(batch.taken.items())
+        if batch.requests:
+            options = self._options(requests)
+            found = search(self.model.llm, batch.inputs, batch.lengths, self._bounds(batch), options, batch.drafts)
+            results += [(r.utt_id, self._hypothesis(result)) for r, result in zip(batch.requests, found, strict=True)]
+        return results
 
     @torch.no_grad()
     def stream(self, request: Request) -> Generator[str, None, Hypothesis | None]:
-        """The text so far after every token; returns the hypothesis, or None where the request is left out.
+        """The text so far after every pass of the LLM (with a draft these are several tokens).
 
-        A beam search knows its answer at its end only: with beam_size above 1 nothing is yielded before.
+        Returns the hypothesis, or None where the request is left out. A beam search knows its answer at its end only:
+        with beam_size above 1 nothing is yielded before; nor where the CTC hypothesis is taken as it is.
         """
-        batch, inputs, lengths, bounds = self._prepare([request])
-        if not batch:
-            return None
-        if self.options.beam_size > 1:
-            (result,) = search(self.model.llm, inputs, lengths, bounds, self.options)
-            return self._hypothesis(result)
-        steps = greedy_steps(self.model.llm, inputs, lengths, bounds, self.options)
+        batch, options = self._prepare([request]), self._options([request])
+        if not batch.requests:
+            return batch.taken.get(request.utt_id)
+        asked = self.model.llm, batch.inputs, batch.lengths, self._bounds(batch), options
+        if options.beam_size > 1:
+            return self._hypothesis(search(*asked)[0])
+        steps = greedy_steps(*asked, batch.drafts)
         while True:
             try:
                 (ids,) = next(steps)
@@ -167,42 +195,90 @@ class Decoder:
                 return self._hypothesis(end.value[0])
             yield self.model.llm.tokenizer.decode(ids)
 
-    def _prepare(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor, list[int]]:
-        """Requests that can be decoded, the LLM's input (B, S, E), lengths (B,), and the bounds of the answers."""
-        embed = self._embed_speech if batch[0].text is None else self._embed_text
-        batch, inputs, lengths = embed(batch)
-        bounds = [self._bound(r, n) for r, n in zip(batch, lengths.tolist(), strict=True)]
-        fits = [row for row, bound in enumerate(bounds) if bound > 0]
-        for row in set(range(len(batch))) - set(fits):
-            self.left_out[batch[row].utt_id] = "input longer than the language model reads"
-        index = torch.tensor(fits, dtype=torch.int64, device=lengths.device)
-        return [batch[row] for row in fits], inputs[index], lengths[index], [bounds[row] for row in fits]
+    def _options(self, requests: list[Request]) -> DecodingOptions:
+        """Text in place of speech is a bound on what speech can give: only what the LLM itself would say."""
+        is_speech = requests[0].text is None
+        return self.options if is_speech or self.options.ctc_draft == "none" else self._exact
 
-    def _embed_text(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor]:
-        prompts = [self._prompt(request.instruction, request.context) for request in batch]
-        return batch, *self.model.text_embeddings([request.text for request in batch], prompts)
+    def _bounds(self, batch: _Batch) -> list[int]:
+        """Most target tokens of each answer."""
+        return [self._bound(r, n) for r, n in zip(batch.requests, batch.lengths.tolist(), strict=True)]
 
-    def _embed_speech(self, batch: list[Request]) -> tuple[list[Request], torch.Tensor, torch.Tensor]:
-        good, frames, placements, prompts = [], [], [], []
-        for request in batch:
+    def _prepare(self, requests: list[Request]) -> _Batch:
+        """What the LLM is asked, and what it need not be asked; requests that are too long are left out."""
+        embed = self._embed_speech if requests[0].text is None else self._embed_text
+        batch = embed(requests)
+        fits = []
+        for row, (request, bound) in enumerate(zip(batch.requests, self._bounds(batch), strict=True)):
+            if request.utt_id in batch.taken:
+                continue
+            if bound > 0:
+                fits.append(row)
+            else:
+                self.left_out[request.utt_id] = "input longer than the language model reads"
+        index = torch.tensor(fits, dtype=torch.int64, device=batch.lengths.device)
+        lengths = batch.lengths[index]
+        return _Batch(
+            [batch.requests[row] for row in fits],
+            batch.inputs[index, : int(lengths.max())] if fits else batch.inputs[index],
+            lengths,
+            [batch.drafts[row] for row in fits],
+            batch.taken,
+        )
+
+    def _embed_text(self, requests: list[Request]) -> _Batch:
+        prompts = [self._prompt(request.instruction, request.context) for request in requests]
+        embedded = self.model.text_embeddings([request.text for request in requests], prompts)
+        drafted = [request.repeats and self._hearing.is_used for request in requests]
+        drafts = [self._hearing.draft(r.text) if wanted else () for r, wanted in zip(requests, drafted, strict=True)]
+        return _Batch(requests, *embedded, drafts, {})
+
+    def _is_drafted(self, request: Request) -> bool:
+        return request.repeats and self._hearing.of_speech
+
+    def _embed_speech(self, requests: list[Request]) -> _Batch:
+        good, frames, placements, prompts, texts, taken = [], [], [], [], [], {}
+        for request in requests:
             encoding = request.speech()
             array = np.asarray(encoding.frames, dtype=np.float32)
             if len(array) == 0 or not np.isfinite(array).all():
                 self.left_out[request.utt_id] = "no frames" if len(array) == 0 else "encoding is not finite"
                 continue
-            context = request.context
-            if self.biaser is not None:
-                spans, context = self.biaser(encoding, context)
-                placements.append(spans)
+            spans, context, text = self._biased(request, encoding)
+            if self._is_drafted(request):
+                found = self._hearing.taken(text, encoding, self._bound(request, 0))
+                if found is not None:
+                    taken[request.utt_id] = found
+                    continue
             good.append(request)
             frames.append(torch.from_numpy(array))
+            placements.append(spans)
+            texts.append(text)
             prompts.append(self._prompt(request.instruction, context))
         device = self.model.llm.embedding_table().device
         lengths = torch.tensor([len(array) for array in frames], dtype=torch.int64, device=device)
         if not good:
-            return [], torch.zeros(0, 0, self.model.llm.dim, device=device), lengths
+            return _Batch([], torch.zeros(0, 0, self.model.llm.dim, device=device), lengths, [], taken)
         padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True).to(device)
-        return good, *self.model.prompt_embeddings(padded, lengths, prompts, placements or None)
+        placed = None if self.biaser is None else placements
+        drafted = [self._is_drafted(request) for request in good]
+        if not any(drafted) or not self._hearing.by_adapter:
+            drafts = [self._hearing.draft(t) if wanted else () for t, wanted in zip(texts, drafted, strict=True)]
+            return _Batch(good, *self.model.prompt_embeddings(padded, lengths, prompts, placed), drafts, taken)
+        speech = self.model.speech_embeddings(padded, lengths, placed)
+        heard = zip(self._hearing.drafts(speech), drafted, strict=True)
+        drafts = [draft if wanted else () for draft, wanted in heard]
+        sure = self._hearing.taken_of(speech, drafts, [self._bound(request, 0) for request in good])
+        taken |= {good[row].utt_id: hypothesis for row, hypothesis in sure.items()}
+        return _Batch(good, *self.model.surround(speech.embeddings, speech.lengths, prompts), drafts, taken)
+
+    def _biased(self, request: Request, encoding: Any) -> tuple[list[Placement], tuple[str, ...], str | None]:
+        """Phrases placed, phrases for the prompt, and the CTC hypothesis, with the placed phrases in it."""
+        if self.biaser is None:
+            return [], request.context, request.spoken
+        if self._is_drafted(request) and not self._hearing.by_adapter:
+            return self.biaser.with_text(encoding, request.context)
+        return *self.biaser(encoding, request.context), request.spoken
 
     def _bound(self, request: Request, input_length: int) -> int:
         """Most target tokens; 0 where the prompt alone is too long."""
@@ -219,4 +295,7 @@ class Decoder:
             result.score,
             result.truncated,
             result.looped,
+            result.passes,
+            result.draft_tokens,
+            result.draft_accepted,
         )

@@ -25,6 +25,8 @@ class SpeechEmbeddings:
     lengths: torch.Tensor  # (B,) int64
     ctc_log_probs: torch.Tensor | None = None  # (B, T, 1 + V) over blank and LLM tokens, before collapsing; or no CTC
     ctc_lengths: torch.Tensor | None = None  # (B,) valid T of ctc_log_probs
+    heard: torch.Tensor | None = None  # (B, L) best CTC path in LLM tokens, placed phrases in it; or no CTC
+    heard_lengths: torch.Tensor | None = None  # (B,) valid L of heard
     stats: dict[str, torch.Tensor] = field(default_factory=dict)  # scalars worth logging
 
 

@@ -57,21 +57,33 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
         if placements is not None and any(placements):
             placed = cover(placements, lengths, hidden.size(1))
             used = used & ~placed.covered
-        if self.collapse:
+        best = None
+        if self.collapse or not self.training:
             best = self._best_tokens(logits.detach(), used, placed)
+            changed = best != torch.nn.functional.pad(best[:, :-1], (1, 0))
+        if self.collapse:
             used = best > 0
-            previous = torch.nn.functional.pad(best[:, :-1], (1, 0))
-            first = used & (best != previous)
-        else:
-            first = used
-        layout = lay_out(first, used, placed)
+        layout = lay_out(used & changed if self.collapse else used, used, placed)
         mixture = logits.flatten(0, 1)[layout.frames, 1:].softmax(-1)
         if self.collapse:
             count = torch.bincount(layout.segment, minlength=len(layout.slots))[:, None]
             summed = mixture.new_zeros(len(layout.slots), mixture.size(1)).index_add(0, layout.segment, mixture)
             mixture = summed / count
         segments = mixture.to(embedding_table.dtype) @ embedding_table
-        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, log_probs, lengths)
+        heard = (None, None) if best is None else self._heard(best, changed, placed)
+        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, log_probs, lengths, *heard)
+
+    @staticmethod
+    def _heard(
+        best: torch.Tensor, changed: torch.Tensor, placed: Cover | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, L) the tokens of runs of equal `best` (1 + token, 0 blank) with what is placed between, and lengths."""
+        first = (best > 0) & changed
+        layout = lay_out(first, best > 0, placed)
+        heard = best.new_zeros(len(best) * layout.size)
+        heard = heard.index_copy(0, layout.slots, best[first] - 1)
+        heard = heard.index_copy(0, layout.placed_slots, layout.placed_ids)
+        return heard.view(len(best), layout.size), layout.lengths
 
     @staticmethod
     def _best_tokens(logits: torch.Tensor, used: torch.Tensor, placed: Cover | None) -> torch.Tensor:

@@ -6,6 +6,9 @@
     beam_size: 1
     biasing: place
     biasing_config: biasing.yaml      # relative to this file
+
+Drafts by CTC (ctc_draft and what belongs to it) are made in decoding runs alone: here every token is the LLM's own, and
+with exact drafts the answers are the same.
 """
 
 from __future__ import annotations

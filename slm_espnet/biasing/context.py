@@ -108,17 +108,28 @@ class PlacingBiaser:
 
     def __call__(self, encoding: HasPosteriors, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...]]:
         """Placements in the order of their spans, and the same phrases for the prompt's context."""
+        return self._placed(encoding, self.find(encoding, context))
+
+    def with_text(
+        self, encoding: HasPosteriors, context: Sequence[str]
+    ) -> tuple[list[Placement], tuple[str, ...], str]:
+        """The same, and the encoder's CTC greedy text with the phrases in place."""
         found = self.find(encoding, context)
+        return *self._placed(encoding, found), self._text(encoding, found)
+
+    def text(self, encoding: HasPosteriors, context: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """The encoder's CTC greedy text with the phrases in place, and the same phrases."""
+        found = self.find(encoding, context)
+        return self._text(encoding, found), tuple(s.phrase for s in found)
+
+    def _placed(self, encoding: HasPosteriors, found: Sequence[Spotted]) -> tuple[list[Placement], tuple[str, ...]]:
         placements = [
             Placement(*encoding.kept_span(s.start, s.stop), tuple(self.tokenizer.encode(s.phrase))) for s in found
         ]
         return placements, tuple(s.phrase for s in found)
 
-    def text(self, encoding: HasPosteriors, context: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """The encoder's CTC greedy text with the phrases in place, and the same phrases."""
-        found = self.find(encoding, context)
-        vocabulary = self.retriever.spotter.vocabulary
-        return ctc_text_with_phrases(vocabulary, encoding.posteriors, found), tuple(s.phrase for s in found)
+    def _text(self, encoding: HasPosteriors, found: Sequence[Spotted]) -> str:
+        return ctc_text_with_phrases(self.retriever.spotter.vocabulary, encoding.posteriors, found)
 
 
 class RetrievingBiaser:
@@ -132,6 +143,10 @@ class RetrievingBiaser:
     def __call__(self, encoding: HasPosteriors, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...]]:
         """No placements, and the phrases for the prompt's context."""
         return [], tuple(self.ranking.retrieve(encoding, context, self.count)) if context else ()
+
+    def with_text(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...], str]:
+        """The same, and the encoder's CTC greedy text as it is."""
+        return *self(encoding, context), encoding.ctc_hypothesis
 
     def text(self, encoding: Any, context: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """The encoder's CTC greedy text as it is, and the phrases for the prompt."""

@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from slm_espnet.bin.config_file import add_config_option, parse_with_config, str2bool
-from slm_espnet.decoding.types import DecodingOptions
+from slm_espnet.decoding.types import DRAFT_CHOICES, DecodingOptions
 from slm_espnet.errors import UserError, run_main
 
 INPUTS = ("speech", "ctc", "transcript")
@@ -36,6 +36,16 @@ SEARCH_HELP = {
     "length_penalty": "Beam search ranks by log-probability / length ** this",
     "loop_ngram": "A loop is a repetition over this many tokens times --loop_repeats",
     "loop_repeats": "and at least this often; 0: loops are not looked for",
+    "ctc_draft": "CTC's hypothesis as a draft that the LLM checks in one pass (greedy search). exact: same answers, "
+    "faster; accept: not quite the same, faster still: hypotheses of which CTC is sure are taken without the LLM, and "
+    "draft tokens that it holds nearly as likely as its own are kept",
+    "ctc_draft_source": "Whose CTC: the adapter's own over the LLM's tokens (where it has none, there are no drafts), "
+    "or the encoder's text, of which less is accepted: slower than none on a CPU where it is often wrong",
+    "ctc_draft_tasks": "Tasks whose answers are what was said, separated by commas or spaces; all: every task",
+    "ctc_draft_case": "Case of the encoder's text as a draft: as the targets that the adapter was trained on",
+    "ctc_draft_entropy": "accept: a hypothesis is taken up to this mean entropy (nats) of its frames; 0: none is",
+    "ctc_draft_ratio": "accept: a draft token is kept from this share of the likeliest token's probability on",
+    "ctc_draft_top_k": "accept: it is also kept among so many of the likeliest",
     "batch_tokens": "Most input positions in one batch",
     "batch_size": "Most utterances x beams in one batch",
 }
@@ -85,8 +95,11 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     """The fields of DecodingOptions."""
     group = parser.add_argument_group("search")
     for option in fields(DecodingOptions):
-        kind = {"int": int, "float": float}[option.type]
-        group.add_argument(f"--{option.name}", type=kind, default=option.default, help=SEARCH_HELP[option.name])
+        kind = {"int": int, "float": float, "str": str}[option.type]
+        choices = DRAFT_CHOICES.get(option.name)
+        group.add_argument(
+            f"--{option.name}", type=kind, default=option.default, choices=choices, help=SEARCH_HELP[option.name]
+        )
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +186,13 @@ def report(summary: dict, output_dir: Path, max_failed: float) -> int:
         f"{output_dir}: {decoded} of {total} utterances decoded, {summary['truncated'] * share:.2f} % truncated, "
         f"{summary['looped'] * share:.2f} % looped"
     )
+    if summary["draft_tokens"] or summary["from_ctc"]:
+        tokens = max(1, summary["tokens"])
+        print(
+            f"{output_dir}: {100 * summary['draft_accepted'] / tokens:.1f} % of the tokens come from drafts, "
+            f"{summary['passes'] / tokens:.2f} passes of the LLM's decoder for a token, "
+            f"{summary['from_ctc'] * share:.2f} % of the utterances are taken from CTC"
+        )
     for reason, count in summary["left_out"].items():
         print(f"left out: {count} {reason}")
     if total - decoded > max_failed * total:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from slm_espnet.decoding.results import check_settings, is_done, read_left_out, text_line
+from slm_espnet.decoding.results import COUNTS, check_settings, is_done, read_left_out, text_line
 from slm_espnet.errors import UserError
 from slm_espnet.files import AtomicFile, make_directory, wait_for_late, write_atomically
 from slm_espnet.locks import Lock
@@ -40,7 +40,8 @@ def merge(
         max_failed: where a larger share was left out, the jobs' files stay, and jobs that are run again try the rest.
 
     Returns:
-        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped.
+        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped, tokens, and the totals of
+        COUNTS.
 
     Raises:
         UserError: a job is not done, its file is damaged, utterances are missing, or another process is merging.
@@ -68,12 +69,12 @@ def _merge(
     places = np.concatenate([part.places for part in parts])
     ids, first = np.unique(ids, return_index=True)  # sorted
     _check_all(directory, expected, ids, left_out)
+    totals = sum((part.totals for part in parts), Counter())
     summary = {
         "utterances": len(expected),
         "decoded": len(ids),
         "left_out": dict(sorted(Counter(left_out.values()).items())),
-        "truncated": sum(part.truncated for part in parts),
-        "looped": sum(part.looped for part in parts),
+        **{name: totals[name] for name in ("truncated", "looped", "tokens", *COUNTS)},
     }
     _write(directory, places[first], left_out, summary)
     if len(expected) - len(ids) > max_failed * len(expected):
@@ -93,21 +94,21 @@ class _Part:
 
     ids: np.ndarray  # (N,) bytes, in the order of the file
     places: np.ndarray  # (N,) PLACE
-    truncated: int
-    looped: int
+    totals: Counter[str]  # truncated, looped, tokens and COUNTS
 
 
 def _part(directory: Path, job: int) -> _Part:
     """A job's hypotheses; where they are not what it wrote, the job is marked as not done."""
     path = directory / f"hypotheses.{job}.jsonl"
-    ids, sizes, flags = [], [], Counter()
+    ids, sizes, totals = [], [], Counter()
     try:
         with open(path, "rb") as file:
             for line in file:
                 values = json.loads(line)
                 ids.append(values["utt_id"].encode())
                 sizes.append(len(line))
-                flags.update(name for name in ("truncated", "looped") if values[name])
+                totals.update({name: int(values.get(name, 0)) for name in ("truncated", "looped", *COUNTS)})
+                totals["tokens"] += len(values["token_ids"])
         whole = is_done(directory, job, len(ids))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         whole = False
@@ -117,7 +118,7 @@ def _part(directory: Path, job: int) -> _Part:
     places = np.zeros(len(ids), PLACE)
     places["job"], places["size"] = job, sizes
     places["begin"] = np.cumsum(places["size"], dtype=np.int64) - places["size"]
-    return _Part(np.array(ids, "S"), places, flags["truncated"], flags["looped"])
+    return _Part(np.array(ids, "S"), places, totals)
 
 
 def _check_all(

@@ -104,6 +104,12 @@ def biased_text(
     return changed
 
 
+def with_repeats(requests: Iterable[Request], rows: Iterable[Row], tasks: Sequence[str]) -> list[Request]:
+    """The requests, with those of the named tasks marked as to be answered by what was said; `all` names every task."""
+    marked = {row.utt_id for row in rows if row.task in tasks or "all" in tasks}
+    return [replace(request, repeats=request.utt_id in marked) for request in requests]
+
+
 def only_spoken_phrases(requests: Iterable[Request]) -> list[Request]:
     """Transcript requests with those phrases for the prompt that are in the transcript: a choice without errors."""
     changed = []

@@ -19,6 +19,8 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write, make_directory, write_atomically
 from slm_espnet.locks import Lock
 
+COUNTS = ("passes", "draft_tokens", "draft_accepted", "from_ctc")  # fields of Hypothesis that say what drafts saved
+
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Refuse to go on with what was made with other settings; nothing happens where nothing was made."""

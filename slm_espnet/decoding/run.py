@@ -206,16 +206,19 @@ class SetDecoding:
 
     def _decode(self, rows: Sequence[Row], writer: JobWriter) -> dict[str, str]:
         """Write hypotheses as they come; what was left out, with the reason. PORTION rows at most are in memory."""
+        from slm_espnet.decoding.requests import with_repeats
         from slm_espnet.inference import Decoder
 
         all_left_out: dict[str, str] = {}
         to_do = len(rows) - len(writer.finished)
         progress = Progress(f"{self.output_dir} job {self.args.job}", to_do, self.args.log_interval)
+        drafted = split_names(self.run.options.ctc_draft_tasks)
         for begin in range(0, len(rows), PORTION):
             part = list(rows[begin : begin + PORTION])
             if all(row.utt_id in writer.finished for row in part):
                 continue
             for (requests, left_out), biaser in self._requests(part):
+                requests = with_repeats(requests, part, drafted)
                 decoder = Decoder(self.run.model, self.run.options, biaser)
                 for batch in self._guarded(decoder.decode_batches(requests, writer.finished)):
                     writer.add(batch)

@@ -1,7 +1,7 @@
 """What every frozen language model offers to training and decoding.
 
 Encoder-decoder and decoder-only models differ only behind this interface: `loss_logits` for training, and
-`start`/`step` on a `DecodingState` (which holds the KV cache) for search.
+`start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for search.
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ class DecodingState:
         """Make row i continue old row index[i] (beam search; also drops finished rows: index may be shorter)."""
 
     @abstractmethod
-    def crop(self, n: int) -> None:
-        """Forget the last n decoded positions of every row."""
+    def can_crop(self) -> bool:
+        """Whether positions can be forgotten again; where not, drafts cannot be tried."""
+
+    @abstractmethod
+    def crop(self, counts: torch.Tensor) -> None:
+        """Forget the last counts[i] positions of row i, (B,): at most those of the last `begin` or `step`."""
 
 
 class AbsLLM(torch.nn.Module):
@@ -82,8 +86,19 @@ class AbsLLM(torch.nn.Module):
         """
 
     @abstractmethod
+    def begin(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor
+    ) -> tuple[DecodingState, torch.Tensor]:
+        """Read the prompt (B, S, E right-padded) and the first tokens (B, k) of an answer, k may be 0.
+
+        Returns:
+            The state, and float32 logits (B, 1 + k, V) for the first token and for what follows each of `tokens`.
+        """
+
     def start(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[DecodingState, torch.Tensor]:
         """Read the prompt (B, S, E right-padded); return the state and float32 logits (B, V) for the first token."""
+        state, logits = self.begin(inputs, input_lengths, input_lengths.new_empty(len(inputs), 0))
+        return state, logits[:, 0]
 
     @abstractmethod
     def step(self, state: DecodingState, tokens: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from transformers.cache_utils import DynamicCache
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import DecodingState
 from slm_espnet.llm.hf_model import HFModel, load_weights
+from slm_espnet.llm.kv_cache import can_drop, drop_last, keep_windows
 from slm_espnet.llm.lora import LoraOptions
 from slm_espnet.llm.source import ModelSource, check_family, read_config
 
@@ -28,11 +29,13 @@ class CausalState(DecodingState):
         self.cache.reorder_cache(index)
         self.mask, self.positions = self.mask[index], self.positions[index]
 
-    def crop(self, n: int) -> None:
-        """Forget the last n decoded positions of every row."""
-        if n:
-            self.cache.crop(-n)
-            self.mask, self.positions = self.mask[:, :-n], self.positions - n
+    def can_crop(self) -> bool:
+        """Whether all layers are attention, with or without a window."""
+        return can_drop(self.cache)
+
+    def crop(self, counts: torch.Tensor) -> None:
+        """Forget the last counts[i] positions of row i."""
+        self.mask, self.positions = drop_last(self.cache, counts, self.mask), self.positions - counts
 
 
 def pad_left(inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,19 +93,30 @@ class HFCausal(HFModel):
         ).logits
         return logits[steps < target_lengths[:, None]]
 
-    def start(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[CausalState, torch.Tensor]:
-        """Read the prompt; state and float32 logits (B, V) for the first token."""
+    def begin(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor
+    ) -> tuple[CausalState, torch.Tensor]:
+        """Read the prompt and the first tokens (B, k) of the answer; state and float32 logits (B, 1 + k, V)."""
         prompt, positions = pad_left(inputs, input_lengths)
+        steps = torch.arange(tokens.size(1), device=tokens.device)
+        positions = torch.cat([positions, input_lengths[:, None] + steps], dim=1)
         mask = (positions >= 0).long()
+        cache = DynamicCache(config=self.model.config)
+        if tokens.size(1):
+            keep_windows(cache)
         output = self.model(
-            inputs_embeds=prompt.to(self.model.dtype),
+            inputs_embeds=torch.cat([prompt.to(self.model.dtype), self.embed(tokens)], dim=1),
             attention_mask=mask,
-            position_ids=positions.clamp(min=0),
-            past_key_values=DynamicCache(config=self.model.config),
+            position_ids=self._within(positions),
+            past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=1 + len(steps),
         )
-        return CausalState(output.past_key_values, mask, input_lengths.clone()), output.logits[:, -1].float()
+        return CausalState(output.past_key_values, mask, input_lengths + len(steps)), output.logits.float()
+
+    def _within(self, positions: torch.Tensor) -> torch.Tensor:
+        """Positions that the model has: padding is before them, what is dropped again may be behind."""
+        return positions.clamp(min=0, max=self.max_positions - 1)
 
     def step(self, state: CausalState, tokens: torch.Tensor) -> torch.Tensor:
         """Append tokens (B, k); float32 logits (B, k, V)."""
@@ -111,7 +125,7 @@ class HFCausal(HFModel):
         output = self.model(
             input_ids=tokens,
             attention_mask=state.mask,
-            position_ids=state.positions[:, None] + steps,
+            position_ids=self._within(state.positions[:, None] + steps),
             past_key_values=state.cache,
             use_cache=True,
         )

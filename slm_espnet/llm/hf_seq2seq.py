@@ -11,6 +11,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import DecodingState
 from slm_espnet.llm.hf_model import HFModel, load_weights
+from slm_espnet.llm.kv_cache import drop_last
 from slm_espnet.llm.lora import LoraOptions
 from slm_espnet.llm.source import ModelSource, check_family, read_config
 
@@ -21,6 +22,7 @@ class Seq2SeqState(DecodingState):
     def __init__(self, encoded: torch.Tensor, mask: torch.Tensor):
         self.encoded = encoded  # (B, S, E)
         self.mask = mask  # (B, S) int64, 1 where valid
+        self.decoded: torch.Tensor | None = None  # (B, cached) int64, 1 where valid; None while all of it is
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self.origin = torch.arange(len(encoded), device=encoded.device)  # (B,) input row that each row continues
 
@@ -32,12 +34,21 @@ class Seq2SeqState(DecodingState):
             return
         self.origin = origin
         self.encoded, self.mask = self.encoded[index], self.mask[index]
+        if self.decoded is not None:
+            self.decoded = self.decoded[index]
         self.cache.reorder_cache(index)
 
-    def crop(self, n: int) -> None:
-        """Forget the last n decoded positions of every row."""
-        if n:
-            self.cache.crop(-n)
+    def can_crop(self) -> bool:
+        """True: a decoder of this family keeps all positions."""
+        return True
+
+    def crop(self, counts: torch.Tensor) -> None:
+        """Forget the last counts[i] positions of row i."""
+        decoder = self.cache.self_attention_cache
+        if self.decoded is None:
+            self.decoded = counts.new_ones(len(counts), decoder.get_seq_length())
+        left = drop_last(decoder, counts, self.decoded)
+        self.decoded = None if bool(left.all()) else left
 
 
 class HFSeq2Seq(HFModel):
@@ -93,16 +104,21 @@ class HFSeq2Seq(HFModel):
         valid = torch.arange(target.size(1), device=target.device) < target_lengths[:, None]
         return self._output(hidden.to(valid.device)[valid])
 
-    def start(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[Seq2SeqState, torch.Tensor]:
-        """Encode the prompt; state and float32 logits (B, V) for the first token."""
+    def begin(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor
+    ) -> tuple[Seq2SeqState, torch.Tensor]:
+        """Encode the prompt, decode the first tokens (B, k); state and float32 logits (B, 1 + k, V)."""
         state = Seq2SeqState(*self._encode(inputs, input_lengths))
         first = torch.full((len(inputs), 1), self.start_id, dtype=torch.int64, device=inputs.device)
-        return state, self.step(state, first)[:, 0]
+        return state, self.step(state, torch.cat([first, tokens], dim=1))
 
     def step(self, state: Seq2SeqState, tokens: torch.Tensor) -> torch.Tensor:
         """Append tokens (B, k); float32 logits (B, k, V)."""
+        if state.decoded is not None:
+            state.decoded = torch.cat([state.decoded, torch.ones_like(tokens)], dim=1)
         hidden = self.model.get_decoder()(
             input_ids=tokens,
+            attention_mask=state.decoded,
             encoder_hidden_states=state.encoded,
             encoder_attention_mask=state.mask,
             past_key_values=state.cache,

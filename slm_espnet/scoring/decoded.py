@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from slm_espnet.decoding.results import COUNTS
 from slm_espnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the search for one answer took."""
+
+    tokens: int  # of the answer
+    passes: int  # of the LLM's decoder
+    tried: int  # tokens of a draft by CTC
+    accepted: int  # and those of them that are in the answer
+    from_ctc: bool  # CTC's hypothesis was taken as it is
 
 
 @dataclass(frozen=True)
@@ -19,6 +32,7 @@ class Decoded:
     truncated: frozenset[str]  # ids whose output hit the length bound
     looped: frozenset[str]  # ids whose output was a loop that was cut
     left_out: dict[str, str]  # id → reason
+    counts: dict[str, Counts] = field(default_factory=dict)  # id → what its search took, where that is known
 
 
 def read_decoded(directory: str | Path) -> Decoded:
@@ -37,14 +51,21 @@ def read_decoded(directory: str | Path) -> Decoded:
         if utt_id in hypotheses:
             raise UserError(f"{path}:{number}: utterance {utt_id} occurs twice; decode this set again (stage 5)")
         hypotheses[utt_id] = text.strip()
-    flags = _flags(directory / "hypotheses.jsonl")
     left_out = {}
     if (directory / "left_out.tsv").is_file():
         for _, line in _lines(directory / "left_out.tsv"):
             utt_id, _, reason = line.partition("\t")
             left_out[utt_id] = reason or "no reason given"
     left_out.pop("utt_id", None)  # a header line
-    return Decoded(str(directory), hypotheses, flags["truncated"], flags["looped"], left_out)
+    flags: dict[str, set[str]] = {"truncated": set(), "looped": set()}
+    counts = {}
+    for utt_id, values in _parsed(directory / "hypotheses.jsonl"):
+        for flag, ids in flags.items():
+            if values.get(flag):
+                ids.add(utt_id)
+        if "passes" in values:
+            counts[utt_id] = Counts(len(values["token_ids"]), *(values[name] for name in COUNTS))
+    return Decoded(str(directory), hypotheses, *map(frozenset, flags.values()), left_out, counts)
 
 
 def check_ids(decoded: Decoded, known: set[str], data_dir: str | Path) -> None:
@@ -57,19 +78,16 @@ def check_ids(decoded: Decoded, known: set[str], data_dir: str | Path) -> None:
         )
 
 
-def _flags(path: Path) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {"truncated": set(), "looped": set()}
-    if path.is_file():
-        for number, line in _lines(path):
-            try:
-                values = json.loads(line)
-                utt_id = values["utt_id"]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise UserError(f"{path}:{number}: not a hypothesis; decode this set again (stage 5)") from error
-            for flag, ids in found.items():
-                if values.get(flag):
-                    ids.add(utt_id)
-    return {flag: frozenset(ids) for flag, ids in found.items()}
+def _parsed(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Utterance ids and what a hypotheses.jsonl says of them; nothing where there is no such file."""
+    if not path.is_file():
+        return
+    for number, line in _lines(path):
+        try:
+            values = json.loads(line)
+            yield values["utt_id"], values
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number}: not a hypothesis; decode this set again (stage 5)") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from slm_espnet.data.datadir import Row
 from slm_espnet.errors import UserError
-from slm_espnet.scoring.decoded import Decoded
+from slm_espnet.scoring.decoded import Counts, Decoded
 from slm_espnet.scoring.error_rate import ErrorRate
 from slm_espnet.scoring.metrics import SCORERS, GroupScores, Measured, score_group
 from slm_espnet.scoring.normalizers import NORMALIZERS
@@ -45,7 +45,7 @@ class SetScores:
     results: list[dict]  # rows of results.json
     tables: list[tuple[str, str, ErrorRate]]  # (WER | CER, dataset label, totals)
     speakers: list[dict]  # rows of results_by_speaker.json
-    rates: list[dict] = field(default_factory=list)  # per system: utterances, missing, left_out, truncated, looped
+    rates: list[dict] = field(default_factory=list)  # per system: counts of what was lost or cut, and what drafts saved
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,7 @@ def _by_speaker(
 
 def _rates(name: str, system: str, decoded: Decoded, rows: Sequence[Row]) -> dict:
     ids = {row.utt_id for row in rows}
+    counts = [decoded.counts[utt_id] for utt_id in sorted(ids & decoded.counts.keys())]
     return {
         "set": name,
         "system": system,
@@ -257,6 +258,20 @@ def _rates(name: str, system: str, decoded: Decoded, rows: Sequence[Row]) -> dic
         "left_out": len(ids & set(decoded.left_out)),
         "truncated": len(ids & decoded.truncated),
         "looped": len(ids & decoded.looped),
+        "drafts": _drafts(counts),
+    }
+
+
+def _drafts(counts: Sequence[Counts]) -> dict | None:
+    """What drafts saved in the answers that had one: shares of tokens and answers, passes per token; or None."""
+    drafted = [count for count in counts if count.tried or count.from_ctc]
+    tokens = sum(count.tokens for count in drafted)
+    if not tokens:
+        return None
+    return {
+        "accepted": sum(count.tokens if count.from_ctc else count.accepted for count in drafted) / tokens,
+        "from_ctc": sum(count.from_ctc for count in drafted) / len(drafted),
+        "passes": sum(count.passes for count in drafted) / tokens,
     }
 
 

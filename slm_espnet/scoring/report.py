@@ -101,13 +101,22 @@ def show(metric: str, value: float | None) -> str:
 
 
 def rate_table(scores: Sequence[SetScores]) -> list[str]:
-    """Per set and system: what has no hypothesis (scored as empty), was cut at the length bound, or looped."""
+    """Per set and system: what has no hypothesis (scored as empty), was cut at the length bound, or looped; and drafts.
+
+    Of the answers that had a draft: the share of tokens that come from it, of answers taken from CTC without the LLM,
+    and passes of the LLM's decoder per token.
+    """
     names = ("missing", "left_out", "truncated", "looped")
-    lines = ["|set|system|Snt|no hypothesis|left out|truncated|looped|", "|---|---|---|---|---|---|---|"]
+    lines = ["|set|system|Snt|no hypothesis|left out|truncated|looped|from drafts|LLM not asked|passes per token|"]
+    lines.append("|---" * 10 + "|")
     for one in scores:
         for rates in one.rates:
             shares = [f"{rates[name]} ({100 * rates[name] / max(1, rates['utterances']):.1f} %)" for name in names]
-            lines.append(f"|{one.name}|{rates['system']}|{rates['utterances']}|{'|'.join(shares)}|")
+            found, drafts = rates["drafts"], ["-"] * 3
+            if found is not None:
+                drafts = [f"{100 * found[name]:.1f} %" for name in ("accepted", "from_ctc")]
+                drafts.append(f"{found['passes']:.2f}")
+            lines.append(f"|{one.name}|{rates['system']}|{rates['utterances']}|{'|'.join([*shares, *drafts])}|")
     return lines
 
 

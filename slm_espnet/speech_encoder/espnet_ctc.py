@@ -14,6 +14,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.speech_encoder.base import EncoderOutput
 from slm_espnet.speech_encoder.batching import AbsBatchedEncoder
 from slm_espnet.speech_encoder.espnet_files import ESPnetFiles, find_espnet_model
+from slm_espnet.speech_encoder.espnet_parts import build, has_usual_parts, without_decoder
 from slm_espnet.speech_encoder.source import check_dtype
 from slm_espnet.weights import weights_sha256
 
@@ -118,14 +119,13 @@ class ESPnetCTCEncoder(AbsBatchedEncoder):
 
 def _load(files: ESPnetFiles, config: dict[str, Any], s2t_ctc: bool) -> torch.nn.Module:
     """The model with its weights; what encoding does not need is left behind."""
-    if s2t_ctc:
-        from espnet2.tasks.s2t_ctc import S2TTask as task
-    else:
-        from slm_espnet.asr.task import ASRTask as task
-    arguments = argparse.Namespace(**{"init": None, "specaug": None, **config})
     try:
-        model = task.build_model(arguments)
-        model.load_state_dict(files.read_weights(), strict=True)
+        if not s2t_ctc and has_usual_parts(config):
+            model = build(config)
+            model.load_state_dict(without_decoder(files.read_weights()), strict=True)
+        else:
+            model = _task(s2t_ctc).build_model(argparse.Namespace(**{"init": None, "specaug": None, **config}))
+            model.load_state_dict(files.read_weights(), strict=True)
     except (AttributeError, TypeError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
@@ -140,8 +140,19 @@ def _load(files: ESPnetFiles, config: dict[str, Any], s2t_ctc: bool) -> torch.nn
     return model
 
 
+def _task(s2t_ctc: bool) -> Any:
+    """ESPnet's task; its import takes seconds."""
+    if s2t_ctc:
+        from espnet2.tasks.s2t_ctc import S2TTask
+
+        return S2TTask
+    from slm_espnet.asr.task import ASRTask
+
+    return ASRTask
+
+
 def _too_short_error() -> type[Exception]:
-    from espnet2.asr.encoder.conformer_encoder import TooShortUttError
+    from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
     return TooShortUttError
 

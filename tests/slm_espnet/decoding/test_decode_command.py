@@ -373,9 +373,36 @@ def test_configuration_file(corpus, decoded, tmp_path):
         run(corpus, tmp_path / "out", "--config", str(tmp_path / "decode.yaml"))
 
 
+def test_drafts_are_checked_in_the_named_tasks_and_change_no_answer(corpus, decoded, tmp_path, capsys):
+    """The encoder's text is the draft of this adapter, which has no CTC of its own; beam search has none."""
+    assert all(h["draft_tokens"] == 0 for h in hypotheses(decoded).values())
+    drafted = run(corpus, tmp_path / "asr", "--ctc_draft_source", "encoder")
+    same(hypotheses(drafted), hypotheses(decoded))
+    found = hypotheses(drafted)
+    assert all((h["draft_tokens"] > 0) == (u[0] == "a") for u, h in found.items())
+    summary = json.loads((drafted / "summary.json").read_text())
+    assert summary["draft_tokens"] == sum(h["draft_tokens"] for h in found.values()) > 0 == summary["from_ctc"]
+    assert "% of the tokens come from drafts" in capsys.readouterr().out
+    everything = hypotheses(run(corpus, tmp_path / "all", "--ctc_draft_source", "encoder", "--ctc_draft_tasks", "all"))
+    assert all(h["draft_tokens"] > 0 for h in everything.values())
+    plain = hypotheses(run(corpus, tmp_path / "beam", "--ctc_draft_source", "encoder", "--beam_size", "2"))
+    assert all(h["draft_tokens"] == 0 for h in plain.values())
+    accept = ["--ctc_draft", "accept", "--ctc_draft_source", "encoder", "--ctc_draft_entropy", "99"]
+    taken = run(corpus, tmp_path / "taken", *accept, "--max_length", "90")
+    assert {u for u, h in hypotheses(taken).items() if h["from_ctc"]} == {u for u in found if u[0] == "a"}
+    # the frozen LLM on text: the text itself is the draft, and nothing is taken or relaxed
+    pair = ["--foundation", str(corpus / "pair.yaml"), "--input", "ctc"]
+    cascade = hypotheses(run(corpus, tmp_path / "ctc", *pair, "--ctc_draft", "none"))
+    relaxed = hypotheses(run(corpus, tmp_path / "ctc2", *pair, "--ctc_draft", "accept", "--ctc_draft_ratio", "1e-9"))
+    same(relaxed, cascade)
+    assert any(h["draft_tokens"] for h in relaxed.values()) and not any(h["from_ctc"] for h in relaxed.values())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--ctc_draft", "accept", "--beam_size", "2"], "accept needs greedy search"),
+        (["--ctc_draft_ratio", "0"], "ctc_draft_ratio must be above 0"),
         (["--job", "3", "--num_jobs", "2"], "--job must be from 1"),
         (["--beam_size", "0"], "beam_size must be at least 1"),
         (["--model_dir", "nowhere"], "nowhere.*cannot read the configuration"),

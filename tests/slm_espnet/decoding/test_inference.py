@@ -9,6 +9,7 @@ import torch
 from slm_espnet.adapter.base import Placement
 from slm_espnet.adapter.build import build_adapter
 from slm_espnet.decoding.types import DecodingOptions
+from slm_espnet.encodings.posteriors import FramePosteriors
 from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.inference import Decoder, Request, TextModel
 from slm_espnet.prompt import PromptTemplate
@@ -23,6 +24,7 @@ class FakeEncoding:
     """What the decoder reads of an encoding."""
 
     frames: np.ndarray
+    posteriors: FramePosteriors | None = None
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +167,110 @@ def test_biaser_chooses_what_is_placed_and_what_the_prompt_says(model):
 def test_request_is_speech_or_text():
     with pytest.raises(ValueError, match="either speech or text"):
         Request("u", "recognize")
+
+
+def repeating(requests, **changes):
+    return [replace(request, repeats=True, **changes) for request in requests]
+
+
+@pytest.mark.parametrize("source", ["encoder", "adapter"])
+def test_drafts_of_either_ctc_leave_every_answer_as_it_is(model, source):
+    """The task that is not marked has none; text in place of speech is a draft, too."""
+    plain = DecodingOptions(max_length=15, ctc_draft="none")
+    expected = dict(Decoder(model, plain).decode([*speech_requests(), *text_requests()]))
+    # what the encoder would have to hear to be right, but for one word
+    spoken = {f"s{i}": model.llm.tokenizer.decode([*expected[f"s{i}"].token_ids][:6]) + " on" for i in range(9)}
+    requests = [replace(request, repeats=True, spoken=spoken[request.utt_id]) for request in speech_requests()]
+    requests = [*requests[:-1], speech_requests()[-1], *repeating(text_requests())]
+    options = replace(plain, ctc_draft="exact", ctc_draft_source=source, max_length_ratio=0)
+    expected = dict(Decoder(model, replace(plain, max_length_ratio=0)).decode(requests))
+    found = dict(Decoder(model, options).decode(requests))
+    assert {u: h.token_ids for u, h in found.items()} == {u: h.token_ids for u, h in expected.items()}
+    assert all(h.draft_tokens == 0 and h.passes for h in expected.values())
+    assert found["s8"].draft_tokens == 0 and sum(h.draft_tokens > 0 for h in found.values()) >= 12
+    assert not any(h.from_ctc for h in found.values())
+    if source == "encoder":
+        fewer = [u for u, h in found.items() if h.passes < expected[u].passes]
+        assert fewer and all(found[u].draft_accepted for u in fewer)
+
+
+@pytest.mark.parametrize("source", ["encoder", "adapter"])
+def test_a_stream_with_drafts_grows_into_the_same_answer(model, source):
+    plain = DecodingOptions(max_length=15, max_length_ratio=0, ctc_draft="none")
+    expected = dict(Decoder(model, plain).decode(speech_requests(3)))
+    drafted = replace(plain, ctc_draft="exact", ctc_draft_source=source)
+    for request in repeating(speech_requests(3)):
+        answer = expected[request.utt_id]
+        request = replace(request, spoken=model.llm.tokenizer.decode(answer.token_ids[:8]) or "on")
+        texts, steps = [], Decoder(model, drafted).stream(request)
+        with pytest.raises(StopIteration) as end:
+            while True:
+                texts.append(next(steps))
+        found = end.value.value
+        assert found.token_ids == answer.token_ids and (found.draft_tokens > 0 or source == "adapter")
+        assert len(texts) == found.passes and texts[-1] == answer.text
+
+
+def test_the_adapters_draft_is_its_best_path_with_the_placed_phrase(model):
+    seen = []
+    original = model.llm.begin
+    tokens = tuple(model.llm.tokenizer.encode("robert"))
+
+    class Biaser:
+        def __call__(self, encoding, context):
+            return [Placement(1, len(encoding.frames), tokens)], ("robert",)
+
+        def with_text(self, encoding, context):
+            return *self(encoding, context), "call robert"
+
+    def spy(inputs, lengths, proposed):
+        seen.append(proposed[0].tolist())
+        return original(inputs, lengths, proposed)
+
+    (request,) = repeating(speech_requests(1))
+    model.llm.begin = spy
+    try:
+        for source in ("adapter", "encoder"):
+            options = DecodingOptions(max_length=30, ctc_draft="exact", ctc_draft_source=source)
+            list(Decoder(model, options, Biaser()).decode([request]))
+    finally:
+        del model.llm.begin
+    frames = torch.from_numpy(np.asarray(request.speech().frames, dtype=np.float32))[None]
+    with torch.no_grad():
+        speech = model.speech_embeddings(frames, torch.tensor([frames.size(1)]))
+    best = int(speech.ctc_log_probs[0, 0].argmax())
+    assert seen[0] == [*([best - 1] if best else []), *tokens]  # the first frame, then the phrase
+    assert seen[1] == model.llm.tokenizer.encode("call robert")
+
+
+def test_a_hypothesis_that_ctc_is_sure_of_is_taken_without_the_llm(model, monkeypatch):
+    def encoding(array, probability):
+        dense = np.full((4, 5), np.log((1 - probability) / 4), dtype=np.float32)
+        dense[:, 2] = np.log(probability)
+        return FakeEncoding(array, FramePosteriors.from_dense(dense, 0))
+
+    requests = repeating(speech_requests(4), spoken="CALL MARY")
+    arrays = [request.speech().frames for request in requests]
+    given = [
+        replace(request, speech=lambda a=array, p=0.5 + 0.49 * (i % 2): encoding(a, p))
+        for i, (request, array) in enumerate(zip(requests, arrays, strict=True))
+    ]
+    options = DecodingOptions(
+        max_length=15, ctc_draft="accept", ctc_draft_source="encoder", ctc_draft_case="lower", ctc_draft_entropy=0.3
+    )
+    found = dict(Decoder(model, options).decode(given))
+    assert {utt_id for utt_id, h in found.items() if h.from_ctc} == {"s1", "s3"}
+    assert found["s1"].text == "call mary" and found["s1"].passes == 0 and found["s0"].passes > 0
+    assert found["s1"].token_ids == tuple(model.llm.tokenizer.encode("call mary"))
+    assert found["s1"].score == pytest.approx(4 * np.log(0.99), abs=1e-2)
+    assert not any(h.from_ctc for _, h in Decoder(model, replace(options, ctc_draft_entropy=0)).decode(given))
+    assert not any(h.from_ctc for _, h in Decoder(model, replace(options, max_length=2)).decode(given))
+    # the adapter's own
+    sure = DecodingOptions(max_length=60, ctc_draft="accept", ctc_draft_source="adapter", ctc_draft_entropy=99)
+    taken = dict(Decoder(model, sure).decode([*requests, replace(requests[0], utt_id="other", repeats=False)]))
+    assert {utt_id for utt_id, h in taken.items() if h.from_ctc} == {"s0", "s1", "s2", "s3"}
+    frames = torch.from_numpy(np.asarray(arrays[0], dtype=np.float32))[None]
+    with torch.no_grad():
+        speech = model.speech_embeddings(frames, torch.tensor([frames.size(1)]))
+    assert taken["s0"].token_ids == tuple(speech.heard[0].tolist())
+    assert taken["s0"].score == pytest.approx(float(speech.ctc_log_probs.amax(-1).sum()), abs=1e-3)

@@ -23,19 +23,21 @@ def job_settings(num_jobs):
 
 def test_jobs_are_joined_in_order_of_utterances(tmp_path):
     with JobWriter(tmp_path, 1, job_settings(2)) as writer:
-        writer.add([("u3", hypothesis("three\nlines \u2028 here", truncated=True)), ("u1", hypothesis("señor"))])
+        writer.add([("u3", hypothesis("three\nlines \u2028 here", truncated=True))])
+        writer.add([("u1", hypothesis("señor", from_ctc=True))])
         writer.finish({"u5": "no encoding"})
     with pytest.raises(UserError, match=r"job\(s\) 2 of 2 are not done"):
         merge(tmp_path, 2, ["u1", "u2", "u3", "u5"], SETTINGS)
     with JobWriter(tmp_path, 2, job_settings(2)) as writer:
-        writer.add([("u2", hypothesis("", looped=True))])
+        writer.add([("u2", hypothesis("", looped=True, passes=2, draft_tokens=5, draft_accepted=4))])
         writer.finish({})
     with pytest.raises(UserError, match="1 utterance.*u4"):
         merge(tmp_path, 2, ["u1", "u2", "u3", "u4", "u5"], SETTINGS)
     assert not is_merged(tmp_path, SETTINGS)
     summary = merge(tmp_path, 2, ["u1", "u2", "u3", "u5"], SETTINGS)
     assert summary == {
-        "utterances": 4, "decoded": 3, "left_out": {"no encoding": 1}, "truncated": 1, "looped": 1
+        "utterances": 4, "decoded": 3, "left_out": {"no encoding": 1}, "truncated": 1, "looped": 1,
+        "tokens": 6, "passes": 2, "draft_tokens": 5, "draft_accepted": 4, "from_ctc": 1,
     }  # fmt: skip
     assert (tmp_path / "text").read_text(encoding="utf-8") == "u1 señor\nu2\nu3 three lines here\n"
     assert (tmp_path / "score").read_text() == "u1 -0.875000\nu2 -0.875000\nu3 -0.875000\n"

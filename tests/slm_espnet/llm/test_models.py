@@ -68,23 +68,27 @@ def test_embedding_table_is_what_embed_gives(model_directory, family):
     assert llm.embedding_table() is llm.embedding_table()  # not computed at every training step
 
 
-@pytest.mark.parametrize("family", ("llama", "gpt2", "t5"))
+@pytest.mark.parametrize("family", ("llama", "gemma2", "gemma3", "mistral", "gpt2", "t5", "umt5"))
 @torch.no_grad()
 def test_state_can_be_reordered_repeated_shortened_and_cropped(model_directory, family):
+    """Rows of different lengths stand side by side: as many positions as wished are forgotten in each."""
     llm = build(model_directory(family), family)
     inputs, lengths = batch_inputs(llm, PROMPTS)
-    state, _ = llm.start(inputs, lengths)
-    llm.step(state, torch.tensor([[5], [6], [7]]))
-    state.reorder(torch.tensor([2, 2, 0]))
-    llm.step(state, torch.tensor([[8, 9], [10, 11], [12, 13]]))
-    state.crop(2)
-    state.reorder(torch.tensor([1, 2]))
-    found = llm.step(state, torch.tensor([[14], [15]]))[:, 0]
-
-    inputs, lengths = batch_inputs(llm, [PROMPTS[2], PROMPTS[0]])
-    fresh, _ = llm.start(inputs, lengths)
-    expected = llm.step(fresh, torch.tensor([[7, 14], [5, 15]]))[:, 1]
-    torch.testing.assert_close(found, expected, **CLOSE)
+    state, _ = llm.begin(inputs, lengths, torch.tensor([[5, 40], [6, 41], [7, 8]]))
+    assert state.can_crop()
+    state.crop(torch.tensor([1, 2, 0]))  # 5 | nothing | 7 8
+    state.reorder(torch.tensor([2, 2, 0, 1]))
+    llm.step(state, torch.tensor([[9, 30, 31, 32], [10, 11, 33, 34], [12, 13, 14, 35], [16, 17, 18, 19]]))
+    state.crop(torch.tensor([3, 2, 1, 0]))
+    state.reorder(torch.tensor([1, 2, 3, 0]))
+    llm.step(state, torch.tensor([[20, 36], [21, 37], [22, 38], [23, 39]]))
+    state.crop(torch.tensor([1, 1, 1, 1]))
+    answers = [[7, 8, 10, 11, 20], [5, 12, 13, 14, 21], [16, 17, 18, 19, 22], [7, 8, 9, 23]]
+    found = llm.step(state, torch.tensor([[24, 25]] * 4))
+    for row, (prompt, answer) in enumerate(zip((2, 0, 1, 2), answers, strict=True)):
+        inputs, lengths = batch_inputs(llm, [PROMPTS[prompt]])
+        _, logits = llm.begin(inputs, lengths, torch.tensor([[*answer, 24, 25]]))
+        torch.testing.assert_close(found[row], logits[0, -2:], **CLOSE)
 
 
 @pytest.mark.parametrize("family", ("llama", "t5"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from slm_espnet.data.datadir import AudioSource, Row
-from slm_espnet.scoring.decoded import Decoded
+from slm_espnet.scoring.decoded import Counts, Decoded
 from slm_espnet.scoring.evaluate import Run, evaluate_set
-from slm_espnet.scoring.report import decoding_section, speaker_tables, task_table
+from slm_espnet.scoring.report import decoding_section, rate_table, speaker_tables, task_table
 from slm_espnet.tasks import Part, Task
 
 WORDS = Part("", "wer", "transcript", {"default": "basic"})
@@ -24,6 +24,20 @@ def evaluate(rows, hypotheses, ctc=None):
     decoded = Decoded("somewhere", {f"u{i}": h for i, h in enumerate(hypotheses)}, frozenset(), frozenset(), {})
     run = Run({"asr": ASR}, frozenset({"asr"}), "greedy", 1)
     return evaluate_set("test", rows, {"slm": decoded}, run, ctc)
+
+
+def test_what_was_cut_and_what_drafts_saved_is_in_the_table():
+    """Shares are those of the answers that had a draft; where none had, there is nothing to say."""
+    rows = rows_of(["a b", "c d", "e f", "g h"])
+    texts = {f"u{i}": "x" for i in range(4)}
+    counts = {"u0": Counts(10, 3, 12, 8, 0), "u1": Counts(5, 0, 0, 0, 1), "u2": Counts(7, 8, 0, 0, 0)}
+    drafted = Decoded("somewhere", texts, frozenset({"u3"}), frozenset({"u0", "u1"}), {"u2": "why"}, counts)
+    plain = Decoded("somewhere", texts, frozenset(), frozenset(), {}, {"u2": counts["u2"]})
+    run = Run({"asr": ASR}, frozenset({"asr"}), "greedy", 1)
+    table = rate_table([evaluate_set("test", rows, {"slm": drafted, "cascade": plain}, run)])
+    rates = "0 (0.0 %)|1 (25.0 %)|1 (25.0 %)|2 (50.0 %)"
+    assert table[2] == f"|test|slm|4|{rates}|86.7 %|50.0 %|0.20|"
+    assert table[3].endswith("|0 (0.0 %)|-|-|-|") and table[0].count("|") == table[1].count("|") == table[2].count("|")
 
 
 def test_ctc_error_rates_are_metrics_of_their_own_and_a_column_of_the_table():

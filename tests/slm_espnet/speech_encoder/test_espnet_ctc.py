@@ -11,6 +11,7 @@ import yaml
 
 from slm_espnet.errors import UserError
 from slm_espnet.speech_encoder.build import build_speech_encoder
+from slm_espnet.speech_encoder.espnet_parts import has_usual_parts
 
 TOKENS = ["<blank>", "<unk>", "<space>", "a", "b", "l", "<sos/eos>"]
 FRONTEND = {"fs": 8000, "n_fft": 128, "win_length": 128, "hop_length": 80, "n_mels": 10, "frontend_conf": None}
@@ -55,6 +56,24 @@ def conv(tmp_path_factory):
 @pytest.fixture(scope="session")
 def conformer(tmp_path_factory):
     return save_espnet(tmp_path_factory.mktemp("conformer"), CONFORMER)
+
+
+@pytest.mark.parametrize("name", ["conv"])
+def test_without_espnets_task_it_is_the_same_model(name, request, speech, monkeypatch):
+    folder = request.getfixturevalue(name)
+    short = build_speech_encoder("espnet_ctc", {"model": str(folder)})
+    monkeypatch.setattr("slm_espnet.speech_encoder.espnet_ctc.has_usual_parts", lambda _config: False)
+    long = build_speech_encoder("espnet_ctc", {"model": str(folder)})
+    assert short.identity() == long.identity()
+    one, other = short(*speech), long(*speech)
+    torch.testing.assert_close(one.ctc_log_probs, other.ctc_log_probs, rtol=0, atol=0)
+    torch.testing.assert_close(one.frames, other.frames, rtol=0, atol=0)
+
+
+def test_what_is_not_usual_goes_through_espnets_task():
+    assert has_usual_parts(CONV) and not has_usual_parts(CONFORMER)
+    for part in ({"encoder": "rnn"}, {"frontend": "s3prl"}, {"decoder": "transducer"}, {"preencoder": "linear"}):
+        assert not has_usual_parts(CONV | part)
 
 
 def test_the_toolkits_own_encoder(conv, assert_batch_is_single, speech):
