@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from slm_espnet.report.curves import Curve
 from slm_espnet.report.lengths import LengthBin
@@ -147,10 +147,10 @@ def curves(name: str, ylabel: str, lines: Sequence[Line], xlabel: str = "epoch")
         values = [y for line in lines for y in line.ys]
         if min(values) > 0 and max(values) > 30 * min(values):
             axes.set_yscale("log")
-        else:
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            if min(values) >= 0:
-                axes.set_ylim(0, 1.08 * max(values) or 1)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        elif min(values) >= 0:
+            axes.set_ylim(0, 1.08 * max(values) or 1)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
