@@ -1,4 +1,4 @@
-"""Ticks of a logarithmic axis on the report page were formulas (`\\mathdefault{10^{-3}}`), which nothing there reads."""
+"""Ticks of a logarithmic axis on the report page were formulas (`\\mathdefault{10^{-3}}`), which nothing reads."""
 
 from slm_espnet.report.charts import Line, curves
 
