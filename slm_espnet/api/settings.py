@@ -7,8 +7,8 @@
     biasing: place
     biasing_config: biasing.yaml      # relative to this file
 
-Drafts by CTC (ctc_draft and what belongs to it) are made in decoding runs alone: here every token is the LLM's own, and
-with exact drafts the answers are the same.
+Drafts by CTC (ctc_draft and what belongs to it) are made in decoding runs alone, and a file's options of them are left
+aside: here every token is the LLM's own, and with exact drafts the answers are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.errors import UserError
 from slm_espnet.files import read_yaml
 
-SEARCH = tuple(option.name for option in fields(DecodingOptions))
+DRAFTS = "ctc_draft"  # what those options begin with
+SEARCH = tuple(option.name for option in fields(DecodingOptions) if not option.name.startswith(DRAFTS))
 
 
 @dataclass(frozen=True)
