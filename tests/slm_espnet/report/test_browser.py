@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Browser:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
+    def close(self) -> None:
+        """End the browser; a driver that is merely ended leaves it running."""
+        request = urllib.request.Request(f"{self.address}/session/{self.session}", method="DELETE")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).close()
+
     def open(self, page: Path, width: int) -> None:
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
@@ -68,7 +73,8 @@ def browser(profile: Path) -> Iterator[Browser]:
     with subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True) as driver:
         try:
             line = next(line for line in driver.stdout if "started successfully on port" in line)
-            yield Browser(int(line.rstrip().rstrip(".").rpartition(" ")[2]), profile)
+            with closing(Browser(int(line.rstrip().rstrip(".").rpartition(" ")[2]), profile)) as session:
+                yield session
         finally:
             driver.terminate()
 
