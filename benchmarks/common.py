@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 import resource
 import statistics
@@ -42,7 +43,7 @@ def in_turns(
     Args:
         ways: name → what is timed; each runs once more before, to warm up.
         repeats: at least 5 for a median that means something.
-        clock: CPU time of the process by default, which others on the machine disturb least; of a GPU, wall time.
+        clock: see `clock_of`.
     """
     for run in ways.values():
         run()
@@ -53,6 +54,27 @@ def in_turns(
             run()
             seconds[name].append(clock() - began)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """What times a device: CPU time of the process, which others on the machine disturb least; of a GPU, wall time."""
+    if device == "cpu":
+        return time.process_time
+    from floors import synchronize
+
+    def wall() -> float:
+        synchronize(device)
+        return time.perf_counter()
+
+    return wall
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Options that benchmarks of models share."""
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default cpu)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="Of the frozen models; default: the pair's")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument("--repeats", type=int, default=5, help="Repetitions of each way (default 5)")
 
 
 def hardware() -> str:
