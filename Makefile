@@ -24,7 +24,7 @@ an4: install
 test: install
 	@$(PYTHON_OF_VENV) -m ruff check .
 	@. $(VENV)/bin/activate && shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. $(SHELL_SCRIPTS)
-	@. $(VENV)/bin/activate && python -m pytest
+	@. $(VENV)/bin/activate && python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 clean:
 	rm -rf venv egs2/*/*/data egs2/*/*/dump egs2/*/*/exp build *.egg-info .pytest_cache .ruff_cache

