@@ -204,9 +204,8 @@ def print_ways(ways: Ways, args: argparse.Namespace, floor: floors.Floor) -> Non
     """Time the ways and print a line for each."""
     operations, peaks = {}, {}
     for name, run in ways.run.items():  # memory and operations apart from the times
-        operations[name] = floors.operations(run)
         with Peak(args.device) as peak:
-            run()
+            operations[name] = floors.operations(run)
         peaks[name] = peak.mebibytes
     timings = in_turns(ways.run, args.repeats, clock_of(args.device))
     need = min(operations.values())
