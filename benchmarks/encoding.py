@@ -10,8 +10,8 @@ posteriors and text, and writes a set of encodings. All read the same audio file
 the model belongs to none. Printed: median time (CPU time; on a GPU wall time) and spread, times real time, speed
 against the first way, share of padding among the samples, most memory of the process (on a GPU: of the GPU),
 operations, how near the time comes to that of the fewest operations as bare matrix products, and the largest
-difference of a frame from the first way's, as a share of the largest value. Then what storage and reading cost
-(`storage.py`).
+difference of a frame from the first way's, as a share of the largest value; the share of padding in stage 2's batches
+of larger sets; and what storage and reading cost (`storage.py`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from common import add_device_options, clock_of, hardware, in_turns  # noqa: E40
 from memory import Peak  # noqa: E402
 from speech import DISTRIBUTION, drawn_seconds, write_noise  # noqa: E402
 
+from slm_espnet.data.datadir import AudioSource  # noqa: E402
 from slm_espnet.encodings.job import JobOptions, mark_done, run_job  # noqa: E402
 from slm_espnet.encodings.merge import merge  # noqa: E402
 from slm_espnet.encodings.pipeline import EncodingPipeline  # noqa: E402
@@ -46,6 +47,7 @@ from slm_espnet.length_reduction.build import build_static_reduction  # noqa: E4
 from slm_espnet.speech_encoder.huggingface_ctc import HuggingFaceCTCEncoder  # noqa: E402
 
 MAX_SECONDS = 60.0  # longer recordings are left out
+SET_SIZES = (250, 2620, 28000)  # utterances of drawn lengths, of which the padding is told
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -73,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recordings = find_recordings(args, Path(folder), pipeline.sampling_rate)
         ways = Ways(pipeline, recordings, Path(folder), args)
         dtype = str(pipeline.encoder.compute_dtype).removeprefix("torch.")
+        print_padding(args)
         print_ways(ways, args, floors.measure(args.device, dtype))
         storage.print_tables(ways.job_directory, "random weights" if args.pair else "trained weights", args.repeats)
     return 0
@@ -192,6 +195,19 @@ class Ways:
 def padding_share(lengths: Sequence[Sequence[float]]) -> float:
     """Share of batches that is padding, for the lengths in each."""
     return 1 - sum(map(sum, lengths)) / sum(len(batch) * max(batch) for batch in lengths)
+
+
+def print_padding(args: argparse.Namespace) -> None:
+    """Share of padding in the batches of whole sets: the data directory, and sets of drawn lengths."""
+    sets = {f"{size} of drawn lengths": drawn_seconds(size).tolist() for size in SET_SIZES}
+    if args.data_dir is not None:
+        recordings, _ = look_at_headers(read_recordings(args.data_dir), MAX_SECONDS)
+        sets[f"{args.data_dir.name}, {len(recordings)}"] = [recording.seconds for recording in recordings]
+    print("|set|batches|padding|", "|---" * 3 + "|", sep="\n")
+    for name, seconds in sets.items():
+        planned = [Recording("", AudioSource(""), length) for length in sorted(seconds, reverse=True)]
+        lengths = [[recording.seconds for recording in batch] for batch in batches(planned, args.batch_seconds)]
+        print(f"|{name}|{len(lengths)}|{100 * padding_share(lengths):.1f} %|")
 
 
 def spans(frames: np.ndarray, encoding: Any) -> np.ndarray:
