@@ -170,6 +170,8 @@ def _read_ahead(
     planned: Sequence[list[Recording]], pipeline: EncodingPipeline, max_seconds: float
 ) -> Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]]:
     """Batches with their waveforms and what could not be read, while threads read the next ones."""
+    if planned:
+        _ = pipeline.encoder.min_samples  # found by running the encoder, which is for one thread alone
     with ThreadPoolExecutor(READERS) as pool:
         pending = [pool.submit(_read, batch, pipeline, max_seconds) for batch in planned[:READERS]]
         try:

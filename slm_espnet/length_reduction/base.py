@@ -32,7 +32,8 @@ class CTCPath:
     @classmethod
     def of(cls, log_probs: torch.Tensor, blank_id: int) -> CTCPath:
         """The path of log-probabilities (T, V), or paths (B, T) of a batch (B, T, V)."""
-        return cls(log_probs.argmax(-1), log_probs[..., blank_id], blank_id)
+        blank = log_probs[..., blank_id].contiguous()  # a view would keep all of them alive
+        return cls(log_probs.argmax(-1), blank, blank_id)
 
     def row(self, row: int, length: int) -> CTCPath:
         """The path of one utterance of a batch."""
