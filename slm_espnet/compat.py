@@ -222,6 +222,28 @@ def weights_only_loads():
             os.environ[name] = before
 
 
+@contextmanager
+def mel_matrix_from_weights():
+    """Inside of the context ESPnet's LogMel is made without librosa, its matrix all zeros until weights are loaded.
+
+    Why: librosa.filters imports scipy.signal and scipy.stats, two seconds of CPU time, for a matrix that every ESPnet
+    checkpoint holds (frontend.logmel.melmat), so that loading overwrites it; strict loading misses it where it is not.
+    Can go: when librosa.filters no longer imports scipy.signal, or LogMel computes its matrix by itself.
+    """
+    import numpy as np
+    from espnet2.layers import log_mel
+
+    def mel(n_fft, n_mels, **_options):
+        return np.zeros((n_mels, 1 + n_fft // 2), np.float32)
+
+    before = log_mel.librosa
+    log_mel.librosa = types.SimpleNamespace(filters=types.SimpleNamespace(mel=mel))
+    try:
+        yield
+    finally:
+        log_mel.librosa = before
+
+
 def _espnet_cure() -> str:
     # --no-deps: its caps on setuptools would make pip replace torch
     return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"

@@ -6,10 +6,11 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from slm_espnet.encodings.layout import (
     job_numbers,
     shard_path,
 )
-from slm_espnet.encodings.pipeline import EncodingPipeline
+from slm_espnet.encodings.pipeline import Computed, EncodingPipeline
 from slm_espnet.encodings.plan import (
     LeftOut,
     Recording,
@@ -42,7 +43,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import make_directory, write_atomically
 
 PROGRESS_SECONDS = 5.0  # between progress lines
-AHEAD = 2  # batches of audio that are read while one is computed
+READERS = 4  # threads that read audio, each a batch, while one is computed
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,17 @@ class JobResult:
     frames: int = 0  # of the encoder, now
     kept: int = 0  # after the reduction, now
     left_out: int = 0
+
+
+class _Batch(NamedTuple):
+    """A batch of recordings that is written."""
+
+    recordings: int
+    encodings: int
+    seconds: float  # of audio, encoded
+    frames: int
+    kept: int
+    left_out: list[LeftOut]
 
 
 def run_job(
@@ -95,15 +107,14 @@ def run_job(
         result.present = sum(recording.key in present for recording in mine)
         planned = [batch for batch in batches(mine, options.batch_seconds) if any(r.key not in present for r in batch)]
         progress = _Progress(f"{directory} part {options.job}", sum(len(batch) for batch in planned))
-        for batch, waveforms, failures in _read_ahead(planned, pipeline, request["max_seconds"]):
-            left_out += [failure for failure in failures if failure.key not in present]
-            encodings, overflows = _encode(pipeline, waveforms, present)
-            left_out += overflows
-            writer.write(encodings)
-            result.encoded += len(encodings)
-            result.frames += sum(encoding.frames_total for encoding in encodings.values())
-            result.kept += sum(len(encoding.positions) for encoding in encodings.values())
-            progress.add(len(batch), sum(encoding.seconds for encoding in encodings.values()))
+        read = _read_ahead(planned, pipeline, request["max_seconds"])
+        with closing(_written(read, pipeline, present, writer)) as batches_written:  # before the writer is
+            for batch in batches_written:
+                left_out += batch.left_out
+                result.encoded += batch.encodings
+                result.frames += batch.frames
+                result.kept += batch.kept
+                progress.add(batch.recordings, batch.seconds)
     result.left_out = len(left_out)
     text = "".join(item.line() for item in sorted(left_out, key=lambda item: item.key))
     write_atomically(job_left_out_path(directory, options.job), text)
@@ -158,14 +169,16 @@ def _keys_of_others(directory: Path, pipeline: EncodingPipeline, options: JobOpt
 def _read_ahead(
     planned: Sequence[list[Recording]], pipeline: EncodingPipeline, max_seconds: float
 ) -> Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]]:
-    """Batches with their waveforms and what could not be read, while a thread reads the next ones."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = [pool.submit(_read, batch, pipeline, max_seconds) for batch in planned[:AHEAD]]
+    """Batches with their waveforms and what could not be read, while threads read the next ones."""
+    if planned:
+        _ = pipeline.encoder.min_samples  # found by running the encoder, which is for one thread alone
+    with ThreadPoolExecutor(READERS) as pool:
+        pending = [pool.submit(_read, batch, pipeline, max_seconds) for batch in planned[:READERS]]
         try:
             for number, batch in enumerate(planned):
                 waveforms, failures = pending.pop(0).result()
-                if number + AHEAD < len(planned):
-                    pending.append(pool.submit(_read, planned[number + AHEAD], pipeline, max_seconds))
+                if number + READERS < len(planned):
+                    pending.append(pool.submit(_read, planned[number + READERS], pipeline, max_seconds))
                 yield batch, waveforms, failures
         finally:
             for future in pending:
@@ -194,32 +207,68 @@ def _read(
     return waveforms, failures
 
 
-def _encode(
-    pipeline: EncodingPipeline, waveforms: dict[Recording, np.ndarray], present: set[str]
-) -> tuple[dict[str, Encoding], list[LeftOut]]:
-    """Encodings that are not there yet. The whole batch is computed, so that a resumed job computes what a single run
-    does, to the last bit."""
-    encodings: dict[str, Encoding] = {}
-    failures: list[LeftOut] = []
-    if not waveforms:
-        return encodings, failures
+def _written(
+    read: Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]],
+    pipeline: EncodingPipeline,
+    present: set[str],
+    writer: EncodingWriter,
+) -> Iterator[_Batch]:
+    """Batches computed one after another, while a thread finishes and writes the one before; as they are written."""
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[_Batch] | None = None
+        for recordings, waveforms, failures in read:
+            computed = _compute(pipeline, waveforms) if waveforms else None
+            if pending is not None:
+                yield pending.result()
+            failed = [failure for failure in failures if failure.key not in present]
+            batch = (recordings, list(waveforms), computed, failed)
+            pending = pool.submit(_finish, pipeline, present, writer, *batch)
+        if pending is not None:
+            yield pending.result()
+
+
+def _compute(pipeline: EncodingPipeline, waveforms: dict[Recording, np.ndarray]) -> Computed:
+    """What the encoder makes of a batch. The whole batch is computed, whatever of it is there already, so that a
+    resumed job computes what a single run does, to the last bit."""
     try:
-        found = pipeline.encode(list(waveforms.values()))
+        return pipeline.compute(list(waveforms.values()))
     except torch.OutOfMemoryError as error:
         seconds = max(map(len, waveforms.values())) / pipeline.sampling_rate
         raise UserError(
             f"the device has too little memory for a batch of {len(waveforms)} recordings of up to {seconds:.0f} s; "
             "lower --batch_seconds or --max_seconds and run stage 2 again, it goes on from here"
         ) from error
-    for recording, encoding in zip(waveforms, found, strict=True):
+
+
+def _finish(
+    pipeline: EncodingPipeline,
+    present: set[str],
+    writer: EncodingWriter,
+    recordings: list[Recording],
+    encoded: list[Recording],
+    computed: Computed | None,
+    left_out: list[LeftOut],
+) -> _Batch:
+    """Write the encodings of a batch that are not there yet."""
+    encodings: dict[str, Encoding] = {}
+    found = [] if computed is None else pipeline.finish(computed)
+    for recording, encoding in zip(encoded, found, strict=True):
         if recording.key in present:
             continue
         try:
             encodings[recording.key] = as_stored(encoding, pipeline.layout)
         except OverflowError as error:
             message = f"{error}; use --storage_dtype float32, or a wider dtype in speech_encoder_conf"
-            failures.append(LeftOut(recording.key, recording.source, "frames not finite", message))
-    return encodings, failures
+            left_out.append(LeftOut(recording.key, recording.source, "frames not finite", message))
+    writer.write(encodings)
+    return _Batch(
+        recordings=len(recordings),
+        encodings=len(encodings),
+        seconds=sum(encoding.seconds for encoding in encodings.values()),
+        frames=sum(encoding.frames_total for encoding in encodings.values()),
+        kept=sum(len(encoding.positions) for encoding in encodings.values()),
+        left_out=left_out,
+    )
 
 
 class _Progress:

@@ -18,6 +18,7 @@ from slm_espnet.foundation import Foundation
 from slm_espnet.weights import weights_sha256
 
 MOST_IN_BATCH = 256  # recordings
+MOST_PADDING = 0.05  # of a batch, where lengths are known
 ASSUMED_SECONDS = 20.0  # of the output of a command, which is not run to plan
 MODEL_FILES = ("*.safetensors", "*.pth", "*.bin", "config.yaml", "config.json", "preprocessor_config.json")
 
@@ -129,15 +130,22 @@ def too_long(recording: Recording, seconds: float, max_seconds: float) -> LeftOu
 
 
 def batches(recordings: Sequence[Recording], batch_seconds: float) -> list[list[Recording]]:
-    """Neighbours of a list sorted by length, longest first, in batches of at most so many seconds, padding included."""
+    """Neighbours of a list sorted by length, longest first, in batches of at most so many seconds, padding included.
+
+    No more than MOST_PADDING of a batch is padding, as far as lengths are known.
+    """
     result: list[list[Recording]] = []
+    filled = 0.0  # seconds of audio in the last batch
     for recording in recordings:
+        seconds = _planned(recording)
         if result and len(result[-1]) < MOST_IN_BATCH:
-            longest = _planned(result[-1][0])
-            if longest * (len(result[-1]) + 1) <= batch_seconds:
+            padded = _planned(result[-1][0]) * (len(result[-1]) + 1)
+            if padded <= batch_seconds and filled + seconds >= (1 - MOST_PADDING) * padded:
                 result[-1].append(recording)
+                filled += seconds
                 continue
         result.append([recording])
+        filled = seconds
     return result
 
 

@@ -21,12 +21,31 @@ class Reduced:
     stops: torch.Tensor  # (K,) int32: one past the last encoder frame that it stands for, at most the next position
 
 
+@dataclass(frozen=True)
+class CTCPath:
+    """What a reduction may know of an utterance's CTC probabilities."""
+
+    best: torch.Tensor  # (T,) int64: likeliest token of each frame
+    blank: torch.Tensor  # (T,) float32: log-probability of the blank
+    blank_id: int
+
+    @classmethod
+    def of(cls, log_probs: torch.Tensor, blank_id: int) -> CTCPath:
+        """The path of log-probabilities (T, V), or paths (B, T) of a batch (B, T, V)."""
+        blank = log_probs[..., blank_id].contiguous()  # a view would keep all of them alive
+        return cls(log_probs.argmax(-1), blank, blank_id)
+
+    def row(self, row: int, length: int) -> CTCPath:
+        """The path of one utterance of a batch."""
+        return CTCPath(self.best[row, :length], self.blank[row, :length], self.blank_id)
+
+
 class AbsStaticReduction:
     """A reduction without parameters, applied to one utterance in the encoding stage."""
 
     @abstractmethod
-    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """Reduce one utterance: frames (T, D), ctc_log_probs (T, V) or None. K ≥ 1 always holds for T ≥ 1."""
+    def __call__(self, frames: torch.Tensor, path: CTCPath | None) -> Reduced:
+        """Reduce one utterance: frames (T, D), path None without CTC. K ≥ 1 always holds for T ≥ 1."""
 
     @abstractmethod
     def output_dim(self, input_dim: int) -> int:

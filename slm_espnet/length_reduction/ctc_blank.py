@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from slm_espnet.length_reduction.base import AbsStaticReduction, Reduced
+from slm_espnet.length_reduction.base import AbsStaticReduction, CTCPath, Reduced
 
 
 class CTCBlankFilter(AbsStaticReduction):
@@ -20,15 +20,14 @@ class CTCBlankFilter(AbsStaticReduction):
             raise ValueError(f"threshold is a probability between 0 and 1, not {threshold}")
         self.threshold = float(threshold)
 
-    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """frames (T, D), ctc_log_probs (T, V) → the kept frames, bit-identical."""
-        if ctc_log_probs is None or blank_id is None:
+    def __call__(self, frames: torch.Tensor, path: CTCPath | None) -> Reduced:
+        """frames (T, D) → the kept frames, bit-identical."""
+        if path is None:
             raise ValueError("ctc_blank needs an encoder with CTC; use length_reduction: stack or none")
-        blank = ctc_log_probs[:, blank_id]
         limit = math.log(self.threshold) if self.threshold > 0 else -math.inf
-        positions = (blank <= limit).nonzero().squeeze(1)
+        positions = (path.blank <= limit).nonzero().squeeze(1)
         if len(positions) == 0:
-            positions = blank.argmin().unsqueeze(0)
+            positions = path.blank.argmin().unsqueeze(0)
         return Reduced(frames[positions], positions.int(), positions.int() + 1)
 
     def output_dim(self, input_dim: int) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from slm_espnet.length_reduction.base import AbsStaticReduction, Reduced
+from slm_espnet.length_reduction.base import AbsStaticReduction, CTCPath, Reduced
 
 
 class CTCMerge(AbsStaticReduction):
     """Averages the frames of each run of a token and drops runs of blank; all blank: one average of everything."""
 
-    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
-        """frames (T, D), ctc_log_probs (T, V) → one frame per token, which stands for the frames of its run."""
-        if ctc_log_probs is None or blank_id is None:
+    def __call__(self, frames: torch.Tensor, path: CTCPath | None) -> Reduced:
+        """frames (T, D) → one frame per token, which stands for the frames of its run."""
+        if path is None:
             raise ValueError("ctc_merge needs an encoder with CTC; use length_reduction: stack or none")
-        tokens, counts = torch.unique_consecutive(ctc_log_probs.argmax(-1), return_counts=True)
-        kept = tokens != blank_id
+        tokens, counts = torch.unique_consecutive(path.best, return_counts=True)
+        kept = tokens != path.blank_id
         if not kept.any():
             tokens, counts, kept = tokens[:1], counts.sum().unsqueeze(0), torch.ones_like(kept[:1])
         run = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)

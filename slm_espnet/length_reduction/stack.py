@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from slm_espnet.length_reduction.base import AbsStaticReduction, Reduced
+from slm_espnet.length_reduction.base import AbsStaticReduction, CTCPath, Reduced
 
 
 class FrameStacking(AbsStaticReduction):
@@ -18,7 +18,7 @@ class FrameStacking(AbsStaticReduction):
             raise ValueError(f"factor is a number of frames from 1, not {factor!r}")
         self.factor = factor
 
-    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
+    def __call__(self, frames: torch.Tensor, path: CTCPath | None) -> Reduced:
         """frames (T, D) → (ceil(T / factor), factor * D)."""
         missing = -len(frames) % self.factor
         padded = torch.nn.functional.pad(frames, (0, 0, 0, missing))
@@ -38,7 +38,7 @@ class FrameStacking(AbsStaticReduction):
 class NoReduction(AbsStaticReduction):
     """Keeps every frame."""
 
-    def __call__(self, frames: torch.Tensor, ctc_log_probs: torch.Tensor | None, blank_id: int | None) -> Reduced:
+    def __call__(self, frames: torch.Tensor, path: CTCPath | None) -> Reduced:
         """frames (T, D), as they are."""
         positions = torch.arange(len(frames), dtype=torch.int32, device=frames.device)
         return Reduced(frames, positions, positions + 1)

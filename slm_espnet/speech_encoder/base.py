@@ -59,7 +59,11 @@ def ctc_greedy(log_probs: torch.Tensor, blank_id: int) -> tuple[list[int], list[
     Returns:
         The tokens without blanks and repetitions, and the frame at which each begins.
     """
-    best = log_probs.argmax(-1).tolist()
+    return collapsed(log_probs.argmax(-1).tolist(), blank_id)
+
+
+def collapsed(best: Sequence[int], blank_id: int) -> tuple[list[int], list[int]]:
+    """Tokens of a CTC path without blanks and repetitions, and the frame at which each begins."""
     tokens, starts, previous = [], [], blank_id
     for frame, token in enumerate(best):
         if token != blank_id and token != previous:

@@ -23,6 +23,7 @@ class AbsBatchedEncoder(AbsSpeechEncoder):
     """An encoder whose subclasses say how to encode one batch, and what they raise for audio that is too short."""
 
     compute_dtype: torch.dtype = torch.float32  # of matrix products
+    features_on_cpu: bool = False  # `encode` gets the waveforms as they come, not on the model's device
     too_short_errors: tuple[type[Exception], ...] = (RuntimeError, ValueError)
 
     @abstractmethod
@@ -52,7 +53,9 @@ class AbsBatchedEncoder(AbsSpeechEncoder):
     ) -> EncoderOutput:
         device = next(self.parameters()).device
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            return self.encode(speech.to(device), speech_lengths.to(device))
+            if self.features_on_cpu:
+                return self.encode(speech, speech_lengths)
+            return self.encode(speech.to(device, non_blocking=True), speech_lengths.to(device))
 
     def _groups(self, lengths: torch.Tensor) -> list[list[int]]:
         """Rows that may be encoded together."""

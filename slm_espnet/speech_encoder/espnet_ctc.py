@@ -120,7 +120,7 @@ class ESPnetCTCEncoder(AbsBatchedEncoder):
 def _load(files: ESPnetFiles, config: dict[str, Any], s2t_ctc: bool) -> torch.nn.Module:
     """The model with its weights; what encoding does not need is left behind."""
     try:
-        if not s2t_ctc and has_usual_parts(config):
+        if has_usual_parts(config):
             model = build(config)
             model.load_state_dict(without_decoder(files.read_weights()), strict=True)
         else:

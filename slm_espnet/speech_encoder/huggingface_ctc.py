@@ -25,6 +25,8 @@ CTC_HEADS = {"parakeet_ctc": "ctc_head", "lasr_ctc": "ctc_head"}  # by model typ
 class HuggingFaceCTCEncoder(AbsBatchedEncoder):
     """AutoModelForCTC; a frame is what the CTC layer reads."""
 
+    features_on_cpu = True
+
     def __init__(
         self,
         model: str,  # directory, or name on the Hub
@@ -70,7 +72,7 @@ class HuggingFaceCTCEncoder(AbsBatchedEncoder):
 
     def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
         """See AbsSpeechEncoder.forward."""
-        inputs = self.input(speech, speech_lengths)
+        inputs = self.input(speech, speech_lengths, self.model.device)
         lengths = self.input.frame_lengths(self.model, inputs, speech_lengths)
         log_probs = self.model(**inputs).logits.float().log_softmax(-1)
         frames, self._frames = self._frames, None

@@ -52,6 +52,8 @@ class _WithoutCTC:
 class SelfSupervisedEncoder(_WithoutCTC, AbsBatchedEncoder):
     """A self-supervised model's last layer."""
 
+    features_on_cpu = True
+
     def __init__(self, source: ModelSource, dtype: str = "float32") -> None:
         super().__init__()
         from transformers import AutoModel
@@ -69,7 +71,7 @@ class SelfSupervisedEncoder(_WithoutCTC, AbsBatchedEncoder):
 
     def encode(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
         """See AbsSpeechEncoder.forward."""
-        inputs = self.input(speech, speech_lengths)
+        inputs = self.input(speech, speech_lengths, self.model.device)
         lengths = self.input.frame_lengths(self.model, inputs, speech_lengths)
         return EncoderOutput(self.model(**inputs).last_hidden_state.float(), lengths, None)
 

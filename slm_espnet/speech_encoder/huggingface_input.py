@@ -27,15 +27,19 @@ class WaveformInput:
         self.sampling_rate = int(self.extractor.sampling_rate)
         self.is_waveform = self.extractor.model_input_names[0] == "input_values"
 
-    def __call__(self, speech: torch.Tensor, lengths: torch.Tensor) -> dict[str, torch.Tensor]:
-        """speech (B, N), lengths (B,) → the model's arguments, on the device of speech.
+    def __call__(
+        self, speech: torch.Tensor, lengths: torch.Tensor, device: torch.device | str = "cpu"
+    ) -> dict[str, torch.Tensor]:
+        """speech (B, N), lengths (B,) on the CPU, where features are made → the model's arguments on a device.
 
         Of models that were trained without a mask of padding (the extractor says so) none is given: they get padded
         batches only where that makes no difference.
         """
-        rows = [row[:length].cpu().numpy() for row, length in zip(speech, lengths.tolist(), strict=True)]
+        rows = [row[:length].numpy() for row, length in zip(speech, lengths.tolist(), strict=True)]
         inputs = self.extractor(rows, sampling_rate=self.sampling_rate, padding=True, return_tensors="pt")
-        return {name: value.to(speech.device) for name, value in inputs.items()}
+        if torch.device(device).type == "cuda":  # from pinned memory a GPU fetches by itself
+            return {name: value.pin_memory().to(device, non_blocking=True) for name, value in inputs.items()}
+        return {name: value.to(device) for name, value in inputs.items()}
 
     def frame_lengths(self, model: Any, inputs: dict[str, torch.Tensor], samples: torch.Tensor) -> torch.Tensor:
         """(B,) valid output frames of a model for inputs made of so many samples."""

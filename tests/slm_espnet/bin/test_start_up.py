@@ -44,7 +44,8 @@ import sys
 from slm_espnet.foundation import load_foundation
 from slm_espnet.encodings.pipeline import EncodingPipeline
 EncodingPipeline.from_foundation(load_foundation(sys.argv[1]))
-loaded = {"espnet2.tasks.asr", "espnet2.train.preprocessor", "inflect", "transformers"} & set(sys.modules)
+heavy = {"espnet2.tasks.asr", "espnet2.train.preprocessor", "inflect", "transformers", "scipy.signal"}
+loaded = heavy & set(sys.modules)
 assert not loaded, loaded
 """
     arguments = [sys.executable, "-c", code, str(top / "conf/foundation/mini.yaml")]

@@ -57,7 +57,7 @@ def test_what_is_done_is_not_done_again(command, tmp_path, data_dir):
 
 def test_a_killed_job_resumes_to_the_same_bytes(command, tmp_path, monkeypatch):
     assert command() == 0
-    real, batches = job_module._encode, []
+    real, batches = job_module._compute, []
 
     def killed(*arguments):
         batches.append(1)
@@ -65,7 +65,7 @@ def test_a_killed_job_resumes_to_the_same_bytes(command, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(job_module, "_encode", killed)
+    monkeypatch.setattr(job_module, "_compute", killed)
     with pytest.raises(KeyboardInterrupt):
         command(output="resumed")
     resumed = tmp_path / "resumed"

@@ -11,7 +11,7 @@ import yaml
 
 from slm_espnet.errors import UserError
 from slm_espnet.speech_encoder.build import build_speech_encoder
-from slm_espnet.speech_encoder.espnet_parts import has_usual_parts
+from slm_espnet.speech_encoder.espnet_parts import SHARED_ENCODERS, has_usual_parts
 
 TOKENS = ["<blank>", "<unk>", "<space>", "a", "b", "l", "<sos/eos>"]
 FRONTEND = {"fs": 8000, "n_fft": 128, "win_length": 128, "hop_length": 80, "n_mels": 10, "frontend_conf": None}
@@ -58,22 +58,56 @@ def conformer(tmp_path_factory):
     return save_espnet(tmp_path_factory.mktemp("conformer"), CONFORMER)
 
 
-@pytest.mark.parametrize("name", ["conv"])
-def test_without_espnets_task_it_is_the_same_model(name, request, speech, monkeypatch):
-    folder = request.getfixturevalue(name)
-    short = build_speech_encoder("espnet_ctc", {"model": str(folder)})
-    monkeypatch.setattr("slm_espnet.speech_encoder.espnet_ctc.has_usual_parts", lambda _config: False)
+@pytest.mark.parametrize("name", ["conv", *sorted(SHARED_ENCODERS), "owsm_ctc"])
+def test_without_espnets_task_it_is_the_same_model(name, request, speech, monkeypatch, tmp_path, speech_model):
+    if name == "owsm_ctc":
+        folder = speech_model(name)[1]["model"]
+    elif name in ("conv", "conformer"):
+        folder = request.getfixturevalue(name)
+    else:
+        conf = {"output_size": 12, "attention_heads": 2, "num_blocks": 1}
+        conf |= {} if name == "branchformer" else {"linear_units": 16}
+        conf |= {"cgmlp_linear_units": 16} if "branchformer" in name else {}
+        folder = save_espnet(tmp_path / name, CONFORMER | {"encoder": name, "encoder_conf": conf})
+    room = "slm_espnet.speech_encoder.espnet_ctc"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{room}._task", lambda _s2t_ctc: pytest.fail("it went the long way"))
+        short = build_speech_encoder("espnet_ctc", {"model": str(folder)})
+    monkeypatch.setattr(f"{room}.has_usual_parts", lambda _config: False)
     long = build_speech_encoder("espnet_ctc", {"model": str(folder)})
     assert short.identity() == long.identity()
+    state, other_state = short.state_dict(), long.state_dict()
+    assert state.keys() == other_state.keys()
+    assert all(torch.equal(value, other_state[key]) for key, value in state.items())
+    assert state["model.frontend.logmel.melmat"].any()
     one, other = short(*speech), long(*speech)
     torch.testing.assert_close(one.ctc_log_probs, other.ctc_log_probs, rtol=0, atol=0)
     torch.testing.assert_close(one.frames, other.frames, rtol=0, atol=0)
 
 
 def test_what_is_not_usual_goes_through_espnets_task():
-    assert has_usual_parts(CONV) and not has_usual_parts(CONFORMER)
-    for part in ({"encoder": "rnn"}, {"frontend": "s3prl"}, {"decoder": "transducer"}, {"preencoder": "linear"}):
-        assert not has_usual_parts(CONV | part)
+    assert has_usual_parts(CONV) and has_usual_parts(CONFORMER)
+    unusual = ({"encoder": "rnn"}, {"frontend": "s3prl"}, {"decoder": "transducer"}, {"preencoder": "linear"},
+               {"model": "maskctc"}, {"promptencoder": "rnn"}, {"token_list": "tokens.txt"})  # fmt: skip
+    assert not any(has_usual_parts(CONFORMER | part) for part in unusual)
+
+
+def test_an_encoder_of_a_rare_kind_goes_through_espnets_task(tmp_path, assert_batch_is_single):
+    conf = {"output_size": 12, "attention_heads": 2, "linear_units": 16, "num_blocks": 1}
+    rare = {"encoder": "contextual_block_transformer", "encoder_conf": conf}
+    folder = save_espnet(tmp_path / "rare", CONFORMER | rare)
+    encoder = build_speech_encoder("espnet_ctc", {"model": str(folder)})
+    assert "ContextualBlock" in type(encoder.model.encoder).__name__
+    assert_batch_is_single(encoder)
+
+
+def test_weights_without_the_mel_matrix_are_refused(conv, tmp_path):
+    folder = shutil.copytree(conv, tmp_path / "without")
+    state = torch.load(folder / "valid.loss.ave.pth", weights_only=True)
+    del state["frontend.logmel.melmat"]
+    torch.save(state, folder / "valid.loss.ave.pth")
+    with pytest.raises(UserError, match="melmat"):
+        build_speech_encoder("espnet_ctc", {"model": str(folder)})
 
 
 def test_the_toolkits_own_encoder(conv, assert_batch_is_single, speech):
