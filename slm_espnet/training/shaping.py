@@ -1,7 +1,11 @@
-"""How examples of known lengths are cut into batches: ESPnet's batch types, on arrays.
+"""How examples of known lengths are cut into batches: ESPnet's batch types and one of our own, on arrays.
 
 ESPnet's own samplers keep a list of integers for each utterance in a dictionary, some 500 bytes; these keep 4, and make
 the same batches (`unsorted`, `sorted`, `folded`, `length` and `numel`; with padding, as the options of a training are).
+
+Ours is `tokens`: batches of at most `batch_bins` positions that the language model reads, padding included. Examples
+are sorted by the sum of their lengths in all shape files (speech, target and prompt), and the longest counts for all.
+`numel` and `length` sort by speech alone, and count the target and prompt of one example as if all had them.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import numpy as np
 
 from slm_espnet.errors import UserError
 
-KINDS = ("unsorted", "sorted", "folded", "length", "numel")
+KINDS = ("unsorted", "sorted", "folded", "length", "numel", "tokens")
 CHUNK = 1 << 20  # lengths at a time as Python's integers
 
 
@@ -23,12 +27,12 @@ class Shaping:
 
     batch_type: str = "folded"
     batch_size: int = 20  # utterances: unsorted, sorted, folded
-    batch_bins: int = 1_000_000  # length: summed lengths; numel: summed lengths times dimensions; both with padding
+    batch_bins: int = 1_000_000  # length: summed lengths; numel: summed lengths times dimensions; tokens: see above
     fold_lengths: Sequence[int] = ()  # folded: at these lengths a batch is halved, of each shape file
     sort_in_batch: str = "descending"
     sort_batch: str = "descending"
     drop_last: bool = False
-    min_batch_size: int = 1  # folded, length, numel
+    min_batch_size: int = 1  # folded, length, numel, tokens
 
     def form(self, lengths: Sequence[np.ndarray], dims: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Cut into batches.
@@ -55,6 +59,10 @@ class Shaping:
                 raise UserError(f"batch_type folded needs a fold_length for each of {len(lengths)} shape files")
             order = np.argsort(lengths[0], kind="stable")
             sizes = self._folded(lengths, order)
+        elif self.batch_type == "tokens":
+            total = sum(each.astype(np.int64) for each in lengths)
+            order = np.argsort(total, kind="stable")
+            sizes = self._filled(total[order])
         else:
             order = np.argsort(lengths[0], kind="stable")
             weights = [1] * len(lengths) if self.batch_type == "length" else dims
