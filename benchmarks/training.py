@@ -11,7 +11,8 @@ linear one). Utterances of 1 to 30 s are made up, see training_parts.py. Claims:
 
     encoder_in_loop  steps on cached encodings, and with the frozen encoder run on the waveforms in every step
     no_tricks        logits at target positions, batches by token budget and packing; without them; each alone
-    memory           most bytes of a step, without and with these means (parameters not counted)
+    memory           most bytes of a step, without and with these means (weights not counted; without a GPU the step is
+                     run on tensors without data, see planning/measure.py)
     loader           how long a step waits for its batch, with encodings in memory-mapped shards on disk
     floor            a step's counted operations at this machine's rate, and how far the step is from that
 
@@ -37,7 +38,7 @@ from training_loader import loader_claim  # noqa: E402
 from training_parts import Trained, draw_corpus, even_batches, filled_batches, make_batch  # noqa: E402
 
 from slm_espnet.errors import run_main  # noqa: E402
-from slm_espnet.planning.measure import PeakMemory  # noqa: E402
+from slm_espnet.planning.measure import peak_bytes  # noqa: E402
 
 WIDTH = 768  # of the encodings where no encoder is run
 
@@ -209,33 +210,29 @@ def operations_of(trained: Trained, batch: dict) -> int:
 def memory(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
     """Most bytes of a step on the batch that needs most."""
     trained = Trained(pair, WIDTH, args.device, args.dtype)
+    if torch.device(args.device).type != "cuda":
+        trained.to_meta()
     peaks = {}
     ways = {"none": (even_batches, args.batch_size, True), "all": (filled_batches, args.budget, False)}
     for name, (form, limit, plain) in ways.items():
         members = max(form(corpus, limit), key=lambda some: len(some) * max(corpus[number].tokens for number in some))
         batch = make_batch(corpus, members, WIDTH, trained.llm.vocab_size)
         read = sum(corpus[number].tokens for number in members)
-        peaks[name] = peak_of_step(trained, batch, plain, args.device)
+        peaks[name] = peak_of_step(trained, batch, plain)
         print(f"{name}: {len(members)} utterances, {read} tokens, {peaks[name] / 2**30:.2f} GiB", flush=True)
     print(f"{parts_of(trained)}, vocabulary {trained.llm.vocab_size}; all / none {peaks['all'] / peaks['none']:.3f}")
 
 
-def peak_of_step(trained: Trained, batch: dict, plain: bool, device: str) -> int:
-    """Bytes beyond weights: on a GPU what its allocator says, on a CPU of all tensors that live at once."""
-    known = [*trained.model.parameters(), *trained.model.buffers()]
+def peak_of_step(trained: Trained, batch: dict, plain: bool) -> int:
+    """Bytes beyond weights: on a GPU what its allocator says, else of all tensors that would live at once on one."""
     run = trained.plain_loss if plain else trained.loss
-    if torch.device(device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run(batch).backward()
-        peak = torch.cuda.max_memory_allocated() - before
-    else:
-        counter = PeakMemory(known)
-        with counter:
-            run(batch).backward()
-        peak = counter.peak
+    if trained.device == "meta":
+        return peak_bytes(trained.model, lambda: run(batch).backward())
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run(batch).backward()
     trained.optimizer.zero_grad()
-    return peak
+    return torch.cuda.max_memory_allocated() - before
 
 
 def floor(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:

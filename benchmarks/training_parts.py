@@ -27,7 +27,7 @@ from slm_espnet.llm.hf_causal import pad_left
 from slm_espnet.prompt import PromptTemplate
 from slm_espnet.training.collate import collate
 from slm_espnet.training.shaping import Shaping
-from slm_espnet.training.tokens import Shares, TokenCounts
+from slm_espnet.training.tokens import Shares, TokenCounts, sizes_of
 
 MEDIAN_SECONDS, SPREAD, SECONDS = 6.0, 0.7, (1.0, 30.0)  # log-normal, cut off at both ends
 FRAMES_PER_SECOND = 10.0  # that the blank filter leaves of an encoder's 50
@@ -111,24 +111,41 @@ class Trained:
 
     def plain_loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The same by transformers' own loss: logits at all padded positions of the batch."""
+        sizes = sizes_of(batch)
         batch, model, llm = to_device(dict(batch), self.device), self.model, self.llm
         speech = model.adapter(batch["speech"], batch["speech_lengths"], llm.embedding_table())
         inputs, lengths = model._assemble(
             (batch["prefix"], batch["prefix_lengths"]),
             (speech.embeddings, speech.lengths),
             (batch["suffix"], batch["suffix_lengths"]),
+            (sizes["prefix"], model.adapter.shortened(sizes["speech"]), sizes["suffix"]),
         )
         target, number = batch["target"], torch.arange(batch["target"].size(1), device=self.device)
         labels = target.masked_fill(number >= batch["target_lengths"][:, None], -100)
         if llm.is_encoder_decoder:
-            mask = valid_mask(lengths, inputs.size(1)).long()
+            mask = self._mask(valid_mask(lengths, inputs.size(1)).long(), 1)
             return llm.model(inputs_embeds=inputs.to(llm.model.dtype), attention_mask=mask, labels=labels).loss
         prompts, positions = pad_left(inputs, lengths)
         inputs = torch.cat([prompts.to(llm.model.dtype), llm.embed(target)], 1)
         mask = torch.cat([(positions >= 0).long(), (labels != -100).long()], 1)
         labels = torch.cat([torch.full_like(positions, -100), labels], 1)
         places = (mask.cumsum(1) - 1).clamp(min=0)
+        mask = self._mask(mask, mask.size(1))
         return llm.model(inputs_embeds=inputs, attention_mask=mask, position_ids=places, labels=labels).loss
+
+    def _mask(self, mask: torch.Tensor, queries: int) -> torch.Tensor:
+        """(B, S) as it is; on `meta`, where transformers cannot look at it, the mask that it would make of it."""
+        if mask.device.type != "meta":
+            return mask
+        return torch.empty(len(mask), 1, queries, mask.size(1), dtype=self.llm.model.dtype, device="meta")
+
+    def to_meta(self) -> None:
+        """Give up all data: what is left can be counted, not computed."""
+        if not self.llm.is_encoder_decoder:
+            self.llm._packs()  # is tried on data
+        self.model._count_forward()  # reads the number of steps before
+        self.model.to("meta")
+        self.device = "meta"
 
     def step(self, loss: torch.Tensor) -> float:
         """Backward pass and one step of the optimizer; returns the loss."""

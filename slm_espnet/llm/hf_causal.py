@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from slm_espnet.compat import known_packing
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import DecodingState, Sizes
 from slm_espnet.llm.hf_model import HFModel, load_weights
@@ -129,12 +130,14 @@ class HFCausal(HFModel):
         utterances = np.arange(len(before))
         take[rows.flat(before)] = spans(utterances * inputs.size(1), before)
         take[rows.flat(after - 1, before)] = spans(inputs[..., 0].numel() + utterances * target.size(1), after - 1)
-        index = on_device(np.stack([take, rows.positions(lengths).reshape(-1)]), inputs.device)
-        hidden = self.model.base_model(
-            inputs_embeds=table.index_select(0, index[0]).view(rows.count, rows.size, -1),
-            position_ids=index[1].view(rows.count, rows.size),
-            use_cache=False,
-        ).last_hidden_state.flatten(0, 1)
+        layout = np.stack([take, rows.positions(lengths).reshape(-1), rows.sequences(lengths).reshape(-1)])
+        index, positions, sequences = on_device(layout, inputs.device).view(3, rows.count, rows.size)
+        with known_packing(sequences if rows.shared else None):
+            hidden = self.model.base_model(
+                inputs_embeds=table.index_select(0, index.flatten()).view(rows.count, rows.size, -1),
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state.flatten(0, 1)
         chosen = on_device(rows.flat(after, before - 1), hidden.device)
         return hidden.index_select(0, chosen).to(inputs.device)
 

@@ -37,6 +37,12 @@ class Rows:
         first[self.row[lengths > 0], self.start[lengths > 0]] = self.start[lengths > 0]
         return np.arange(self.size) - np.maximum.accumulate(first, axis=1)
 
+    def sequences(self, lengths: np.ndarray) -> np.ndarray:
+        """(R, L) int64 how many sequences of its row begin up to each position, from 1; padding goes with the last."""
+        first = np.zeros((self.count, self.size), np.int64)
+        first[self.row[lengths > 0], self.start[lengths > 0]] = 1
+        return first.cumsum(1)
+
     def flat(self, lengths: np.ndarray, begin: np.ndarray | int = 0) -> np.ndarray:
         """(sum(lengths),) int64 flat indices among (R * L) of positions begin, begin + 1, … of each sequence."""
         return spans(self.row * self.size + self.start + begin, lengths)
