@@ -210,6 +210,7 @@ def operations_of(trained: Trained, batch: dict) -> int:
 def memory(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
     """Most bytes of a step on the batch that needs most."""
     trained = Trained(pair, WIDTH, args.device, args.dtype)
+    parts = parts_of(trained)
     if torch.device(args.device).type != "cuda":
         trained.to_meta()
     peaks = {}
@@ -220,7 +221,7 @@ def memory(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
         read = sum(corpus[number].tokens for number in members)
         peaks[name] = peak_of_step(trained, batch, plain)
         print(f"{name}: {len(members)} utterances, {read} tokens, {peaks[name] / 2**30:.2f} GiB", flush=True)
-    print(f"{parts_of(trained)}, vocabulary {trained.llm.vocab_size}; all / none {peaks['all'] / peaks['none']:.3f}")
+    print(f"{parts}, vocabulary {trained.llm.vocab_size}; all / none {peaks['all'] / peaks['none']:.3f}")
 
 
 def peak_of_step(trained: Trained, batch: dict, plain: bool) -> int:

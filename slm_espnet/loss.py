@@ -167,4 +167,4 @@ def ctc(
     losses = F.ctc_loss(
         log_probs.transpose(0, 1), transcript + 1, lengths, transcript_lengths, reduction="none", zero_infinity=True
     )
-    return losses.sum() / int(transcript_lengths.sum())
+    return losses.sum() / transcript_lengths.sum()

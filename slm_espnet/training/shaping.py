@@ -5,7 +5,8 @@ the same batches (`unsorted`, `sorted`, `folded`, `length` and `numel`; with pad
 
 Ours is `tokens`: batches of at most `batch_bins` positions that the language model reads, padding included. Examples
 are sorted by the sum of their lengths in all shape files (speech, target and prompt), and the longest counts for all.
-`numel` and `length` sort by speech alone, and count the target and prompt of one example as if all had them.
+`numel` and `length` sort by speech alone, count the target of one example as if all had it, and go beyond their limit
+by one example.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from slm_espnet.errors import UserError
 
-KINDS = ("unsorted", "sorted", "folded", "length", "numel", "tokens")
+TOKENS = "tokens"  # our own
+KINDS = ("unsorted", "sorted", "folded", "length", "numel", TOKENS)
 CHUNK = 1 << 20  # lengths at a time as Python's integers
 
 
@@ -59,10 +61,10 @@ class Shaping:
                 raise UserError(f"batch_type folded needs a fold_length for each of {len(lengths)} shape files")
             order = np.argsort(lengths[0], kind="stable")
             sizes = self._folded(lengths, order)
-        elif self.batch_type == "tokens":
+        elif self.batch_type == TOKENS:
             total = sum(each.astype(np.int64) for each in lengths)
             order = np.argsort(total, kind="stable")
-            sizes = self._filled(total[order])
+            sizes = self._filled(total[order], over=False)
         else:
             order = np.argsort(lengths[0], kind="stable")
             weights = [1] * len(lengths) if self.batch_type == "length" else dims
@@ -96,14 +98,17 @@ class Shaping:
                 sizes[(-(i % len(sizes)) - 2) % len(sizes)] += 1
         return sizes
 
-    def _filled(self, bins: np.ndarray) -> list[int]:
-        """Batches as full as batch_bins allows, of examples sorted by length."""
+    def _filled(self, bins: np.ndarray, over: bool = True) -> list[int]:
+        """Batches of examples sorted by length; over: with the one that goes beyond batch_bins, as ESPnet's are."""
         sizes, size = [], 0
         limit, least = self.batch_bins, self.min_batch_size
         for begin in range(0, len(bins), CHUNK):
             for weight in bins[begin : begin + CHUNK].tolist():
+                if not over and (size + 1) * weight > limit and size >= max(1, least):
+                    sizes.append(size)
+                    size = 0
                 size += 1
-                if size * weight > limit and size >= least:
+                if over and size * weight > limit and size >= least:
                     sizes.append(size)
                     size = 0
         if size and (not self.drop_last or not sizes):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from slm_espnet.adapter.base import SpeechEmbeddings
 from slm_espnet.adapter.build import build_adapter
@@ -11,6 +12,7 @@ from slm_espnet.adapter.input import valid_mask
 from slm_espnet.espnet_model import ESPnetSLMModel, join
 from slm_espnet.llm.build import build_llm
 from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.training.tokens import Shares, TokenCounts
 
 SPEECH = 10  # width of an encoding
 PROMPTS = [Prompt((3, 4), (5, 1)), Prompt((), (6, 7, 8, 1)), Prompt((9,), ())]
@@ -331,3 +333,59 @@ def test_wrong_settings_are_refused(llm):
             make_model(llm, **conf)
     with pytest.raises(ValueError, match="adapter_output with CTC"):
         make_model(llm, "linear", ctc_only_steps=5)
+
+
+class Asking(TorchDispatchMode):
+    """Collects operations whose result a CPU must have before it goes on: each lets it wait for a GPU."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "equal", "repeat_interleave.T")
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func).removeprefix("aten.")
+        masks = [index for index in args[1] if index is not None] if name == "index.Tensor" else []
+        if name.startswith(self.WAITS) or any(index.dtype == torch.bool for index in masks):
+            self.asked.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def shares_of(batch):
+    counts = TokenCounts.of_batch(batch)
+    return Shares.of_batch(batch, counts, counts)
+
+
+@pytest.mark.parametrize("output", ["linear", "embedding_mixture"])
+@pytest.mark.parametrize("kind", ["hf_seq2seq", "hf_causal"])
+def test_a_step_asks_no_gpu_for_anything(kind, output, request, monkeypatch):
+    """But for the collapsing of the mixture, once, and what CTC's own implementation looks at on a CPU."""
+    folder = request.getfixturevalue({"hf_seq2seq": "tiny_t5", "hf_causal": "tiny_llama"}[kind])
+    model = make_model(build_llm(kind, {"model": str(folder)}), output, kl_weight=0.5).train()
+    fetched = []
+    run = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: fetched.append(tensor) or run(tensor))
+    batch = make_batch()
+    model(**batch)  # what is asked for once in a training
+    shares = shares_of(batch)
+    fetched.clear()
+    with Asking() as mode:
+        loss, *_ = model(**batch, shares=shares)
+        loss.backward()
+    assert mode.asked == []
+    assert len(fetched) == (output == "embedding_mixture")
+
+
+@pytest.mark.parametrize("kind", ["hf_seq2seq", "hf_causal"])
+def test_a_step_runs_without_any_data_to_ask_for(kind, request):
+    """On `meta`, where whatever asks for a value is an error."""
+    folder = request.getfixturevalue({"hf_seq2seq": "tiny_t5", "hf_causal": "tiny_llama"}[kind])
+    model = make_model(build_llm(kind, {"model": str(folder)}), "linear").train()
+    batch = make_batch()
+    shares = shares_of(batch)
+    model(**batch, shares=shares)
+    model.to("meta")
+    loss, *_ = model(**{name: tensor.to("meta") for name, tensor in batch.items()}, shares=shares)
+    loss.backward()
+    assert loss.device.type == "meta" and all(p.grad is not None for p in model.adapter.body.parameters())
