@@ -214,13 +214,19 @@ def memory(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
     if torch.device(args.device).type != "cuda":
         trained.to_meta()
     peaks = {}
-    ways = {"none": (even_batches, args.batch_size, True), "all": (filled_batches, args.budget, False)}
+    ways = {
+        "none": (even_batches, args.batch_size, True),
+        "target positions": (even_batches, args.batch_size, False),
+        "all": (filled_batches, args.budget, False),
+    }
     for name, (form, limit, plain) in ways.items():
         members = max(form(corpus, limit), key=lambda some: len(some) * max(corpus[number].tokens for number in some))
         batch = make_batch(corpus, members, WIDTH, trained.llm.vocab_size)
         read = sum(corpus[number].tokens for number in members)
         peaks[name] = peak_of_step(trained, batch, plain)
-        print(f"{name}: {len(members)} utterances, {read} tokens, {peaks[name] / 2**30:.2f} GiB", flush=True)
+        padded = len(members) * max(corpus[number].tokens for number in members)
+        sizes = f"{len(members)} utterances, {read} tokens, {padded} with padding"
+        print(f"{name}: {sizes}, {peaks[name] / 2**30:.2f} GiB", flush=True)
     print(f"{parts}, vocabulary {trained.llm.vocab_size}; all / none {peaks['all'] / peaks['none']:.3f}")
 
 
