@@ -181,10 +181,9 @@ class ESPnetSLMModel(AbsESPnetModel):
         if not ctc_only and (self.ce_weight or (self.kl_weight and known)):
             found = self._target_loss(speech, batch, sizes, known, share)
             loss, stats["acc"] = loss + found.total, found.accuracy
-            for name, weight, part in (("ce", self.ce_weight, found.ce), ("kl", self.kl_weight and known, found.kl)):
-                if weight:
-                    stats[f"loss_{name}"] = part
-                    means.append(part * vars(self)[f"{name}_weight"])
+            parts = [("loss_ce", self.ce_weight, found.ce), ("loss_kl", self.kl_weight if known else 0.0, found.kl)]
+            stats |= {name: part for name, weight, part in parts if weight}
+            means.extend(part * weight for _, weight, part in parts if weight)
         stats = {name: value.detach() for name, value in stats.items()}
         mean = torch.stack(means).sum() if means else loss.detach()
         stats.update(loss=mean, embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
@@ -285,9 +284,9 @@ class ESPnetSLMModel(AbsESPnetModel):
         embeddings, lengths = speech.embeddings.detach(), speech.lengths
         silent = self.adapter(torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table())
         stats = {"loss_ce_empty": loss(silent.embeddings, silent.lengths, self._speech_sizes(silent, sizes))}
-        if not self.ce_weight:
-            stats["loss_ce"] = loss(embeddings, lengths, speech_sizes)  # is no part of the loss, but what others are
-        if len(lengths) > 1:  # compared with
+        if not self.ce_weight:  # no part of the loss, but what the others are compared with
+            stats["loss_ce"] = loss(embeddings, lengths, speech_sizes)
+        if len(lengths) > 1:
             others = [*speech_sizes[-1:], *speech_sizes[:-1]]
             stats["loss_ce_shuffled"] = loss(embeddings.roll(1, 0), lengths.roll(1, 0), others)
         if self._token_norm is None:

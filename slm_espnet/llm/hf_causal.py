@@ -149,7 +149,11 @@ class HFCausal(HFModel):
     def _packs(self) -> bool:
         """Whether the model keeps sequences in a row apart: tried once, with and without another one before."""
         if self._packing is None:
+            dropouts = [dropout for dropout in self._lora_dropouts if dropout.training]
+            self.train(False)
             self._packing = self.packing and self._keeps_apart()
+            for dropout in dropouts:
+                dropout.train()
         return self._packing
 
     def _keeps_apart(self) -> bool:

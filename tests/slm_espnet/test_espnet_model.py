@@ -88,7 +88,7 @@ def test_ctc_alone_first_without_running_the_llm_and_the_count_survives_a_checkp
         raise AssertionError("the LLM was run")
 
     with monkeypatch.context() as patch:
-        patch.setattr(llm, "loss_logits", must_not_run)
+        patch.setattr(llm, "target_states", must_not_run)
         loss, stats, _ = model(**make_batch())
         loss.backward()
         assert "loss_ce" not in stats and model.adapter.output.logits.weight.grad.any()
