@@ -89,5 +89,6 @@ def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
     from slm_espnet.llm.lora import LoraOptions
 
     lora = None if checked.lora is None else LoraOptions.from_dict(checked.lora)
+    model_class = {"hf_seq2seq": HFSeq2Seq, "hf_causal": HFCausal}[kind]
     options = (source, checked.dtype, lora, checked.quantization, checked.device_map, checked.max_memory)
-    return HFSeq2Seq(*options) if kind == "hf_seq2seq" else HFCausal(*options, packing=checked.packing)
+    return model_class(*options, **({"packing": checked.packing} if kind == "hf_causal" else {}))
