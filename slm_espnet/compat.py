@@ -247,3 +247,20 @@ def mel_matrix_from_weights():
 def _espnet_cure() -> str:
     # --no-deps: its caps on setuptools would make pip replace torch
     return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"
+
+
+@contextmanager
+def known_packing(sequences):
+    """Within it transformers is told which sequence each position of a row belongs to: (R, L) int64, None for one each.
+
+    It finds out by the position ids otherwise, and asks the GPU whether there are several at all, for every kind of
+    mask of every forward pass; the training step would wait there. Can go when transformers takes such a tensor.
+    """
+    from transformers import masking_utils
+
+    original = masking_utils.find_packed_sequence_indices
+    masking_utils.find_packed_sequence_indices = lambda position_ids: sequences
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = original

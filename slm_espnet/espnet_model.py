@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.modules.module import _IncompatibleKeys
@@ -18,10 +19,12 @@ from slm_espnet.adapter.adapter import Adapter
 from slm_espnet.adapter.base import Placement, SpeechEmbeddings
 from slm_espnet.adapter.input import valid_mask
 from slm_espnet.llm.base import AbsLLM
-from slm_espnet.loss import accuracy, cross_entropy, ctc, kl_divergence
+from slm_espnet.llm.packing import on_device, spans
+from slm_espnet.loss import Output, TargetLoss, Teacher, ctc, target_loss
 from slm_espnet.prompt import Prompt, PromptTemplate
-from slm_espnet.training.tokens import Shares
+from slm_espnet.training.tokens import Shares, Sizes, sizes_of
 
+Batch = Mapping[str, torch.Tensor]
 AUTOCAST_DTYPES = {"none": None, "bfloat16": torch.bfloat16}
 
 
@@ -33,27 +36,32 @@ def pad_ids(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[t
     return padded, torch.tensor(lengths, dtype=torch.int64, device=device)
 
 
-def join(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def join(
+    parts: Sequence[tuple[torch.Tensor, torch.Tensor]], sizes: Sequence[Sequence[int]] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Concatenate right-padded parts utterance by utterance.
 
     Args:
         parts: (B, L_i, E) and lengths (B,) of each part; lengths may be 0.
+        sizes: lengths of each part as plain numbers, for which no GPU has to be asked then.
 
     Returns:
         (B, S, E) right-padded with zeros, and lengths (B,).
     """
-    total = torch.stack([lengths for _, lengths in parts]).sum(0)
-    batch, size = len(total), int(total.max())
-    offset = torch.arange(batch, device=total.device) * size
-    rows, slots = [], []
-    for embeddings, lengths in parts:
-        valid = valid_mask(lengths, embeddings.size(1))
-        rows.append(embeddings[valid])
-        slots.append((offset[:, None] + torch.arange(embeddings.size(1), device=total.device))[valid])
-        offset = offset + lengths
-    flat = torch.cat(rows)
-    joined = flat.new_zeros(batch * size, flat.size(1)).index_copy(0, torch.cat(slots), flat)
-    return joined.view(batch, size, -1), total
+    embeddings, lengths = zip(*parts, strict=True)
+    sizes = np.array([each.tolist() for each in lengths] if sizes is None else sizes)  # (parts, B)
+    ends = sizes.cumsum(0)
+    utterances, positions = np.arange(sizes.shape[1])[:, None], np.arange(ends[-1].max())
+    rows = np.cumsum([0, *(part.shape[0] * part.shape[1] for part in embeddings)])
+    take = np.full((len(utterances), len(positions)), rows[-1])  # the row of zeros
+    for part, first, begin, end in zip(embeddings, rows[:-1], ends - sizes, ends, strict=True):
+        place = positions - begin[:, None]
+        inside = (place >= 0) & (positions < end[:, None])
+        take = np.where(inside, first + utterances * part.size(1) + place, take)
+    zero = embeddings[0].new_zeros(1, embeddings[0].size(2))
+    table = torch.cat([*(part.flatten(0, 1) for part in embeddings), zero])
+    joined = table.index_select(0, on_device(take.reshape(-1), table.device))
+    return joined.view(*take.shape, -1), torch.stack(lengths).sum(0)
 
 
 class ESPnetSLMModel(AbsESPnetModel):
@@ -142,9 +150,10 @@ class ESPnetSLMModel(AbsESPnetModel):
         prefix: tuple[torch.Tensor, torch.Tensor],
         speech: tuple[torch.Tensor, torch.Tensor],
         suffix: tuple[torch.Tensor, torch.Tensor],
+        sizes: Sequence[Sequence[int]] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         before, after = self.llm.embed(prefix[0]), self.llm.embed(suffix[0])
-        return join([(before, prefix[1]), (speech[0].to(before.dtype), speech[1]), (after, suffix[1])])
+        return join([(before, prefix[1]), (speech[0].to(before.dtype), speech[1]), (after, suffix[1])], sizes)
 
     # Training
 
@@ -160,31 +169,26 @@ class ESPnetSLMModel(AbsESPnetModel):
         """
         ctc_only = self.training and self._count_forward() < self.ctc_only_steps
         shares: Shares | None = batch.get("shares")
+        share = {"ce": 1.0, "kl": 1.0, "ctc": 1.0} if shares is None else vars(shares)
+        sizes = sizes_of(batch) if shares is None else shares.sizes
         speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
-        known, some_known = batch["transcript_lengths"] > 0, True
-        if shares is None:
-            some_known = bool(known.any())
-        else:
-            known, some_known = None if shares.all_known else known, shares.some_known
-        parts = {}  # name → mean over tokens, weight, share of this batch
-        if self.ctc_weight and some_known and speech.ctc_log_probs is not None:
-            found = (speech.ctc_log_probs, speech.ctc_lengths, batch["transcript"], batch["transcript_lengths"])
-            parts["loss_ctc"] = ctc(*(_rows(tensor, known) for tensor in found)), self.ctc_weight, "ctc"
-        stats = {}
-        if not ctc_only and (self.ce_weight or (self.kl_weight and some_known)):
-            logits, target = self._logits(speech.embeddings, speech.lengths, batch), _flat_target(batch)
-            stats["acc"] = accuracy(logits, target)
-            if self.ce_weight:
-                parts["loss_ce"] = cross_entropy(logits, target), self.ce_weight, "ce"
-            if self.kl_weight and some_known:
-                parts["loss_kl"] = self._kl(logits, known, batch), self.kl_weight, "kl"
-        loss = mean = speech.embeddings.sum() * 0.0
-        for name, (part, weight, share) in parts.items():
-            stats[name], mean = part.detach(), mean.detach() + part.detach() * weight
-            loss = loss + part * (weight if shares is None else weight * vars(shares)[share])
-        stats.update(loss=mean.detach(), embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
+        known = [row for row, size in enumerate(sizes["transcript"]) if size]
+        loss, means, stats = speech.embeddings.sum() * 0.0, [], {}
+        if self.ctc_weight and known and speech.ctc_log_probs is not None:
+            stats["loss_ctc"] = self._ctc(speech, batch, sizes, known)
+            loss = loss + stats["loss_ctc"] * (self.ctc_weight * share["ctc"])
+            means.append(stats["loss_ctc"].detach() * self.ctc_weight)
+        if not ctc_only and (self.ce_weight or (self.kl_weight and known)):
+            found = self._target_loss(speech, batch, sizes, known, share)
+            loss, stats["acc"] = loss + found.total, found.accuracy
+            parts = [("loss_ce", self.ce_weight, found.ce), ("loss_kl", self.kl_weight if known else 0.0, found.kl)]
+            stats |= {name: part for name, weight, part in parts if weight}
+            means.extend(part * weight for _, weight, part in parts if weight)
+        stats = {name: value.detach() for name, value in stats.items()}
+        mean = torch.stack(means).sum() if means else loss.detach()
+        stats.update(loss=mean, embeddings_per_second=speech.lengths.sum() / batch["seconds"].sum())
         if not self.training and self._is_diagnosed():
-            stats.update(self._listening(speech.embeddings.detach(), speech.lengths, batch))
+            stats.update(self._listening(speech, batch, sizes))
         return loss, stats, batch["target_lengths"].sum()
 
     def _count_forward(self) -> int:
@@ -202,28 +206,65 @@ class ESPnetSLMModel(AbsESPnetModel):
         self._validated += 1
         return (self._validated - 1) * processes + rank < self.diagnostic_batches
 
-    def _logits(self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The LLM's logits (N, V) at the batch's N target positions, with (B, S, E) in the place of speech."""
+    def _ctc(self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes, known: Sequence[int]) -> torch.Tensor:
+        """CTC of the utterances that have a transcript; lengths stay on the CPU, where it wants them."""
+        heard = torch.tensor(self.adapter.shortened(sizes["speech"]))[known]
+        lengths = torch.tensor(sizes["transcript"])[known]
+        return ctc(_rows(speech.ctc_log_probs, known), heard, _rows(batch["transcript"], known), lengths)
+
+    def _states(
+        self, speech: torch.Tensor, lengths: torch.Tensor, speech_sizes: Sequence[int], batch: Batch, sizes: Sizes
+    ) -> torch.Tensor:
+        """The LLM's states (N, H) at the batch's N target positions, with (B, S, E) in the place of speech."""
+        parts = sizes["prefix"], speech_sizes, sizes["suffix"]
         inputs, input_lengths = self._assemble(
-            (batch["prefix"], batch["prefix_lengths"]), (speech, lengths), (batch["suffix"], batch["suffix_lengths"])
+            (batch["prefix"], batch["prefix_lengths"]),
+            (speech, lengths),
+            (batch["suffix"], batch["suffix_lengths"]),
+            parts,
         )
-        with self._autocast(inputs.device):
-            return self.llm.loss_logits(inputs, input_lengths, batch["target"], batch["target_lengths"])
+        both = np.sum(parts, axis=0).tolist(), sizes["target"]
+        return self.llm.target_states(inputs, input_lengths, batch["target"], batch["target_lengths"], both)
 
-    def _kl(self, logits: torch.Tensor, known: torch.Tensor | None, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """KL at the target positions of the utterances that have a transcript: known (B,) bool, None where all have.
+    def _target_loss(
+        self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes, known: Sequence[int], share: Mapping[str, float]
+    ) -> TargetLoss:
+        """Cross-entropy and KL, with their weights and shares in the total.
 
-        The teacher reads what `text_embeddings` gives: the same prompt, with the transcript in the place of speech. It
-        is the LLM as it came, without LoRA.
+        KL is of the utterances that have a transcript, which stand first. Its teacher reads what `text_embeddings`
+        gives: the same prompt, with the transcript in the place of speech. It is the LLM as it came, without LoRA.
         """
+        target, speech_sizes, teacher = _flat_target(batch, sizes), self._speech_sizes(speech, sizes), None
+        with self._autocast(target.device):
+            states = self._states(speech.embeddings, speech.lengths, speech_sizes, batch, sizes)
+            if self.kl_weight and known:
+                if len(known) < len(sizes["target"]):
+                    order = on_device(_target_rows(sizes, known), target.device)
+                    states, target = states[order.to(states.device)], target[order]
+                teacher = Teacher(self._taught(batch, sizes, known), self._teacher_logits, self.kl_temperature)
+            scales = self.ce_weight * share["ce"], self.kl_weight * share["kl"]
+            return target_loss(states, target, self._output(), *scales, teacher)
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch, sizes: Sizes, known: Sequence[int]) -> torch.Tensor:
+        """The teacher's states at the target positions of the utterances that have a transcript."""
         names = [name for part in ("prefix", "suffix", "target", "transcript") for name in (part, f"{part}_lengths")]
         chosen = {name: _rows(batch[name], known) for name in names}
-        with torch.no_grad(), self.llm.without_lora():
-            transcript = self.llm.embed(chosen["transcript"])
-            teacher = self._logits(transcript, chosen["transcript_lengths"], chosen)
-        if known is not None:
-            logits = logits[known.repeat_interleave(batch["target_lengths"])]
-        return kl_divergence(logits, teacher, self.kl_temperature)
+        known_sizes = {name: [values[row] for row in known] for name, values in sizes.items()}
+        with self.llm.without_lora():
+            words, lengths = self.llm.embed(chosen["transcript"]), chosen["transcript_lengths"]
+            return self._states(words, lengths, known_sizes["transcript"], chosen, known_sizes)
+
+    def _teacher_logits(self, states: torch.Tensor) -> torch.Tensor:
+        with self.llm.without_lora() if self.llm.trains_output else contextlib.nullcontext():
+            return self.llm.logits(states)
+
+    def _output(self) -> Output:
+        return Output(self.llm.logits, self.llm.vocab_size, self.llm.trains_output)
+
+    def _speech_sizes(self, speech: SpeechEmbeddings, sizes: Sizes) -> Sequence[int]:
+        """Speech embeddings of each utterance, as plain numbers."""
+        return self.adapter.shortened(sizes["speech"]) if speech.sizes is None else speech.sizes
 
     def _autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.autocast_dtype is None:
@@ -231,24 +272,26 @@ class ESPnetSLMModel(AbsESPnetModel):
         return torch.autocast(device.type, self.autocast_dtype)
 
     @torch.no_grad()
-    def _listening(
-        self, speech: torch.Tensor, lengths: torch.Tensor, batch: Mapping[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
+    def _listening(self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes) -> dict[str, torch.Tensor]:
         """Is it listening? The loss with another utterance's speech and with silence, and how large embeddings are."""
 
-        def loss(embeddings: torch.Tensor, embedding_lengths: torch.Tensor) -> torch.Tensor:
-            return cross_entropy(self._logits(embeddings, embedding_lengths, batch), target)
+        def loss(embeddings: torch.Tensor, lengths: torch.Tensor, speech_sizes: Sequence[int]) -> torch.Tensor:
+            with self._autocast(target.device):
+                states = self._states(embeddings, lengths, speech_sizes, batch, sizes)
+                return target_loss(states, target, self._output()).ce
 
-        target = _flat_target(batch)
+        target, speech_sizes = _flat_target(batch, sizes), self._speech_sizes(speech, sizes)
+        embeddings, lengths = speech.embeddings.detach(), speech.lengths
         silent = self.adapter(torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table())
-        stats = {"loss_ce_empty": loss(silent.embeddings, silent.lengths)}
-        if not self.ce_weight:
-            stats["loss_ce"] = loss(speech, lengths)  # is no part of the loss, but what the others are compared with
+        stats = {"loss_ce_empty": loss(silent.embeddings, silent.lengths, self._speech_sizes(silent, sizes))}
+        if not self.ce_weight:  # no part of the loss, but what the others are compared with
+            stats["loss_ce"] = loss(embeddings, lengths, speech_sizes)
         if len(lengths) > 1:
-            stats["loss_ce_shuffled"] = loss(speech.roll(1, 0), lengths.roll(1, 0))
+            others = [*speech_sizes[-1:], *speech_sizes[:-1]]
+            stats["loss_ce_shuffled"] = loss(embeddings.roll(1, 0), lengths.roll(1, 0), others)
         if self._token_norm is None:
             self._token_norm = self.llm.embedding_table().float().norm(dim=-1).mean()
-        norms = speech[valid_mask(lengths, speech.size(1))].float().norm(dim=-1)
+        norms = embeddings[valid_mask(lengths, embeddings.size(1))].float().norm(dim=-1)
         stats["norm_ratio"] = norms.mean() / self._token_norm.to(norms.device)
         return stats
 
@@ -283,14 +326,25 @@ class ESPnetSLMModel(AbsESPnetModel):
         return _IncompatibleKeys([], [])
 
 
-def _rows(tensor: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
-    """The chosen rows; None: all of them, for which no GPU has to be asked how many there are."""
-    return tensor if chosen is None else tensor[chosen]
+def _rows(tensor: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
+    """The chosen rows, in their order."""
+    if len(chosen) == len(tensor):
+        return tensor
+    return tensor.index_select(0, on_device(np.asarray(chosen), tensor.device))
 
 
-def _flat_target(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def _flat_target(batch: Batch, sizes: Sizes) -> torch.Tensor:
     """(N,) target ids of the batch, utterance by utterance."""
-    return batch["target"][valid_mask(batch["target_lengths"], batch["target"].size(1))]
+    target = batch["target"]
+    places = spans(np.arange(len(target)) * target.size(1), np.asarray(sizes["target"]))
+    return target.flatten().index_select(0, on_device(places, target.device))
+
+
+def _target_rows(sizes: Sizes, first: Sequence[int]) -> np.ndarray:
+    """(N,) target positions, those of some utterances before the others."""
+    lengths = np.asarray(sizes["target"])
+    order = np.array([*first, *sorted(set(range(len(lengths))) - set(first))])
+    return spans((lengths.cumsum() - lengths)[order], lengths[order])
 
 
 def _drop_frozen(model: ESPnetSLMModel, state: dict[str, Any], prefix: str, _metadata: dict) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import itertools
 import logging
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +17,7 @@ import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.samplers.abs_sampler import AbsSampler
+from espnet2.samplers.build_batch_sampler import BATCH_TYPES, CATEGORY_BATCH_TYPES
 from espnet2.tasks.abs_task import AbsTask, IteratorOptions, optim_classes, scheduler_classes
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.class_choices import ClassChoices
@@ -60,6 +62,7 @@ from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.shapes import Shapes, read_shapes
+from slm_espnet.training.shaping import TOKENS
 from slm_espnet.training.trainer import SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
@@ -147,6 +150,14 @@ class SLMTask(AbsTask):
         group.add_argument(
             "--save_every_steps", type=int, default=0, help="Likewise in steps of the optimizer; 0: none"
         )
+        for part, default in (("", "folded"), ("valid_", None)):
+            group.add_argument(
+                f"--{part}batch_type",
+                type=str_or_none,
+                default=default,
+                choices=(*BATCH_TYPES, *CATEGORY_BATCH_TYPES, TOKENS, *(() if default else (None,))),
+                help=f"ESPnet's, or {TOKENS}: batch_bins are positions that the language model reads, padding included",
+            )
         for option in LAUNCH_OPTIONS:
             group.add_argument(f"--{option.name}", type=int, default=option.default, help=option.help)
         for choices in cls.class_choices_list:
@@ -334,12 +345,31 @@ class SLMTask(AbsTask):
 
     @classmethod
     def build_validation(cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str) -> AbsIterFactory:
-        """ESPnet's batches, whole ones dealt out to the processes."""
-        if not iter_options.distributed:
-            return super().build_sequence_iter_factory(args, iter_options, mode)
+        """ESPnet's batches or those by tokens, whole ones dealt out to the processes."""
         alone = dataclasses.replace(iter_options, distributed=False)
-        inner = super().build_sequence_iter_factory(args, alone, mode)
+        if alone.batch_type == TOKENS:
+            inner = cls._by_tokens(args, alone)
+        else:
+            inner = super().build_sequence_iter_factory(args, alone, mode)
+        if not iter_options.distributed:
+            return inner
         return SharedIterFactory(inner, torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+    @classmethod
+    def _by_tokens(cls, args: argparse.Namespace, iter_options: IteratorOptions) -> AbsIterFactory:
+        """All examples of a validation in batches that ESPnet does not know."""
+        batches = list(shuffled_batches(args, iter_options, read_shapes(iter_options.shape_files)))
+        batches = batches[: iter_options.num_batches]
+        return SequenceIterFactory(
+            dataset=cls.build_dataset(args, iter_options, set(itertools.chain(*batches))),
+            batches=batches,
+            seed=args.seed,
+            shuffle=False,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
 
     @classmethod
     def build_sequence_iter_factory(

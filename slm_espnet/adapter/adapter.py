@@ -29,6 +29,15 @@ class Adapter(torch.nn.Module):
         self.body = body
         self.output = output
 
+    @property
+    def factor(self) -> int:
+        """Frames that become one hidden state."""
+        return self.body.reduction_factor * (1 if self.reduction is None else self.reduction.reduction_factor)
+
+    def shortened(self, sizes: Sequence[int]) -> list[int]:
+        """Hidden states of each of several utterances, from their frames."""
+        return [-(-size // self.factor) for size in sizes]
+
     def forward(
         self,
         frames: torch.Tensor,
@@ -44,12 +53,10 @@ class Adapter(torch.nn.Module):
             embedding_table: (V, E) of the LLM.
             placements: for each utterance, phrases put in place of frame spans (indices before any reduction here).
         """
-        factor = self.body.reduction_factor
         hidden = frames
         if self.reduction is not None:
-            factor *= self.reduction.reduction_factor
             hidden, lengths = self.reduction(hidden, lengths)
         hidden, lengths = self.body(hidden, lengths)
-        if placements is not None and factor > 1:
-            placements = [shorten(spans, factor) for spans in placements]
+        if placements is not None and self.factor > 1:
+            placements = [shorten(spans, self.factor) for spans in placements]
         return self.output(hidden, lengths, embedding_table, placements)

@@ -27,6 +27,7 @@ class SpeechEmbeddings:
     ctc_lengths: torch.Tensor | None = None  # (B,) valid T of ctc_log_probs
     heard: torch.Tensor | None = None  # (B, L) best CTC path in LLM tokens, placed phrases in it; or no CTC
     heard_lengths: torch.Tensor | None = None  # (B,) valid L of heard
+    sizes: tuple[int, ...] | None = None  # lengths as plain numbers, where a GPU had to be asked; None: the body's
     stats: dict[str, torch.Tensor] = field(default_factory=dict)  # scalars worth logging
 
 

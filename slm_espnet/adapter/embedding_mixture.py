@@ -66,12 +66,14 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
         layout = lay_out(used & changed if self.collapse else used, used, placed)
         mixture = logits.flatten(0, 1)[layout.frames, 1:].softmax(-1)
         if self.collapse:
-            count = torch.bincount(layout.segment, minlength=len(layout.slots))[:, None]
+            ones = mixture.new_ones(len(mixture))
+            count = mixture.new_zeros(len(layout.slots)).index_add(0, layout.segment, ones)[:, None]
             summed = mixture.new_zeros(len(layout.slots), mixture.size(1)).index_add(0, layout.segment, mixture)
             mixture = summed / count
         segments = mixture.to(embedding_table.dtype) @ embedding_table
-        heard = (None, None) if best is None else self._heard(best, changed, placed)
-        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, log_probs, lengths, *heard)
+        heard = (None, None) if self.training else self._heard(best, changed, placed)
+        filled = fill(layout, segments, embedding_table)
+        return SpeechEmbeddings(filled, layout.lengths, log_probs, lengths, *heard, sizes=layout.sizes)
 
     @staticmethod
     def _heard(
@@ -97,7 +99,5 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
         silent = ~(best > 0).any(1)
         if placed is not None:
             silent = silent & ~placed.tokens_at.any(1)
-        rows = silent.nonzero()[:, 0]
-        frames = margin[rows].argmax(1)
-        best[rows, frames] = tokens[rows, frames] + 1
-        return best
+        least = margin.argmax(1, keepdim=True)
+        return best.scatter(1, least, torch.where(silent[:, None], tokens.gather(1, least) + 1, best.gather(1, least)))

@@ -53,4 +53,4 @@ class LinearOutput(AbsAdapterOutput):
         used = used & ~placed.covered
         layout = lay_out(used, used, placed)
         filled = fill(layout, embeddings.flatten(0, 1)[layout.frames], embedding_table)
-        return SpeechEmbeddings(filled, layout.lengths, log_probs, ctc_lengths)
+        return SpeechEmbeddings(filled, layout.lengths, log_probs, ctc_lengths, sizes=layout.sizes)

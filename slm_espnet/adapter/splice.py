@@ -35,6 +35,7 @@ class Layout:
     placed_ids: torch.Tensor  # (P,) int64
     placed_slots: torch.Tensor  # (P,) int64
     lengths: torch.Tensor  # (B,) int64: embeddings of each utterance
+    sizes: tuple[int, ...]  # the same as plain numbers
     size: int  # S
 
 
@@ -75,6 +76,8 @@ def cover(placements: Sequence[Sequence[Placement]], lengths: torch.Tensor, size
 def lay_out(first: torch.Tensor, used: torch.Tensor, placed: Cover | None) -> Layout:
     """Number the segments of every utterance and find the place of each in the output.
 
+    How large the output is depends on what is on the device, so this waits for a GPU, once.
+
     Args:
         first: (B, T) bool, frames that begin a segment.
         used: (B, T) bool, frames that belong to a segment; first implies used.
@@ -86,18 +89,28 @@ def lay_out(first: torch.Tensor, used: torch.Tensor, placed: Cover | None) -> La
     emitted[:, :frames] += first
     before = emitted.cumsum(1) - emitted
     lengths = emitted.sum(1)
-    size = int(lengths.max())
+    *sizes, used_count, first_count = torch.cat([lengths, used.sum()[None], first.sum()[None]]).tolist()
+    size = max(sizes)
     base = torch.arange(batch, device=first.device)[:, None] * size + before
     none = lengths.new_empty(0)
+    taken = _places(used.flatten(), used_count)
     return Layout(
-        frames=used.flatten().nonzero()[:, 0],
-        segment=(first.flatten().cumsum(0) - 1)[used.flatten()],
-        slots=(base + tokens_at)[:, :frames][first],
+        frames=taken,
+        segment=(first.flatten().cumsum(0) - 1)[taken],
+        slots=(base + tokens_at)[:, :frames].flatten()[_places(first.flatten(), first_count)],
         placed_ids=none if placed is None else placed.ids,
         placed_slots=none if placed is None else base[placed.rows, placed.starts] + placed.offsets,
         lengths=lengths,
+        sizes=tuple(sizes),
         size=size,
     )
+
+
+def _places(chosen: torch.Tensor, count: int) -> torch.Tensor:
+    """(count,) where chosen (n,) bool is True; `nonzero` would ask a GPU for the count."""
+    slots = torch.where(chosen, chosen.cumsum(0) - 1, count)
+    numbers = torch.arange(len(chosen), device=chosen.device)
+    return numbers.new_empty(count + 1).scatter_(0, slots, numbers)[:count]
 
 
 def fill(layout: Layout, segments: torch.Tensor, embedding_table: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@
         --foundation conf/foundation/mini.yaml --output_dir exp/slm_stats/train --tasks asr
 
 Several data directories, each with its encodings, are trained on together and give one output. Writes speech_shape,
-target_shape, left_out.tsv (utterance, reason) and summary.json.
+target_shape, prompt_shape, left_out.tsv (utterance, reason) and summary.json.
 """
 
 from __future__ import annotations

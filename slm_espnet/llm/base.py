@@ -1,7 +1,7 @@
 """What every frozen language model offers to training and decoding.
 
-Encoder-decoder and decoder-only models differ only behind this interface: `loss_logits` for training, and
-`start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for search.
+Encoder-decoder and decoder-only models differ only behind this interface: `target_states` and `logits` for training,
+and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for search.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
+
+Sizes = tuple[Sequence[int], Sequence[int]]  # lengths of inputs and of targets, as plain numbers
 
 
 class AbsTokenizer:
@@ -72,18 +74,39 @@ class AbsLLM(torch.nn.Module):
         """(V, E): embed() of every id, so also scaled; shares memory with the model where no scale is needed."""
 
     @abstractmethod
-    def loss_logits(
-        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    def target_states(
+        self,
+        inputs: torch.Tensor,
+        input_lengths: torch.Tensor,
+        target: torch.Tensor,
+        target_lengths: torch.Tensor,
+        sizes: Sizes | None = None,
     ) -> torch.Tensor:
-        """Logits at the valid target positions only.
+        """What `logits` turns into logits, at the valid target positions only.
 
         Args:
             inputs: (B, S, E) right-padded prompt + speech embeddings; input_lengths: (B,).
             target: (B, U) right-padded target ids that end in EOS; target_lengths: (B,).
+            sizes: both lengths as plain numbers, for which no GPU has to be asked then.
 
         Returns:
-            (sum(target_lengths), V): row order is utterance by utterance; row for target[b, u] predicts target[b, u].
+            (sum(target_lengths), H): utterance by utterance; the row for target[b, u] predicts target[b, u].
         """
+
+    @abstractmethod
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(N, H) of `target_states` → (N, V), by the model's own output layer with its scales and caps."""
+
+    @property
+    @abstractmethod
+    def trains_output(self) -> bool:
+        """Whether the output layer has trained parameters: LoRA that was put there."""
+
+    def loss_logits(
+        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """(sum(target_lengths), V) logits of `target_states`, all at once."""
+        return self.logits(self.target_states(inputs, input_lengths, target, target_lengths))
 
     @abstractmethod
     def begin(

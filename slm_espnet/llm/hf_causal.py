@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from slm_espnet.compat import known_packing
 from slm_espnet.errors import UserError
-from slm_espnet.llm.base import DecodingState
+from slm_espnet.llm.base import DecodingState, Sizes
 from slm_espnet.llm.hf_model import HFModel, load_weights
 from slm_espnet.llm.kv_cache import can_drop, drop_last, keep_windows
 from slm_espnet.llm.lora import LoraOptions
+from slm_espnet.llm.packing import on_device, packed_rows, plain_rows, spans
 from slm_espnet.llm.source import ModelSource, check_family, read_config
 
 
@@ -49,6 +54,32 @@ def pad_left(inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor,
     return moved * (positions >= 0)[..., None], positions
 
 
+class StatesOnly(BaseModelOutputWithPast):
+    """Output of which all but the hidden states is None, whatever else a family looks for (images, experts)."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+class GivenStates(torch.nn.Module):
+    """Stands for the layers of a model: its hidden states are what is read."""
+
+    def forward(self, *_: object, inputs_embeds: torch.Tensor, **_others: object) -> BaseModelOutputWithPast:
+        """(B, S, H) as it is."""
+        return StatesOnly(last_hidden_state=inputs_embeds)
+
+
+def output_layer(model: torch.nn.Module) -> torch.nn.Module:
+    """A causal language model without its layers: its own forward turns hidden states into logits.
+
+    So scales and caps that a family has behind its output layer are there. All parameters are the model's.
+    """
+    head = copy.copy(model)
+    head.__dict__["_modules"] = {**model._modules, model.base_model_prefix: GivenStates()}
+    return head
+
+
 class HFCausal(HFModel):
     """A frozen decoder-only model."""
 
@@ -62,6 +93,7 @@ class HFCausal(HFModel):
         quantization: str | None = None,
         device_map: str | None = None,
         max_memory: Mapping[int | str, int | str] | None = None,
+        packing: bool = True,
     ):
         """Load it; UserError for another family, and for missing or damaged files."""
         config = read_config(source)
@@ -70,28 +102,74 @@ class HFCausal(HFModel):
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
         model = load_weights(AutoModelForCausalLM, source, getattr(torch, dtype), quantization, device_map, max_memory)
         super().__init__(source, model, dtype, lora, quantization, placed=device_map is not None)
+        self.packing = packing  # in training, where the model allows it
+        self._packing: bool | None = None  # whether it does; tried when it is first of use
+        self.__dict__["_head"] = output_layer(model)  # beside the model, not within it
         self.max_positions = config.get_text_config().max_position_embeddings
 
-    def loss_logits(
-        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    def target_states(
+        self,
+        inputs: torch.Tensor,
+        input_lengths: torch.Tensor,
+        target: torch.Tensor,
+        target_lengths: torch.Tensor,
+        sizes: Sizes | None = None,
     ) -> torch.Tensor:
-        """Logits at the valid target positions, see AbsLLM.
+        """Hidden states at the valid target positions only, see AbsLLM.
 
-        Prompts are padded on the left and targets on the right, so that targets stand side by side at the end and the
-        model's own output layer (with its scales and caps) runs on them alone.
+        Prompt and target of an utterance stand next to each other, and padding at the end of the row, where no position
+        that counts can see it: rows of one utterance need no mask. Where lengths differ much, rows hold several
+        utterances (packing.py); transformers keeps these apart by their positions, which begin anew.
         """
-        prompt, positions = pad_left(inputs, input_lengths)
-        steps = torch.arange(target.size(1), device=target.device)
-        embeddings = torch.cat([prompt.to(self.model.dtype), self.embed(target[:, :-1])], dim=1)
-        positions = torch.cat([positions, input_lengths[:, None] + steps[:-1]], dim=1)
-        logits = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=(positions >= 0).long(),
-            position_ids=positions.clamp(min=0),
-            use_cache=False,
-            logits_to_keep=target.size(1),
-        ).logits
-        return logits[steps < target_lengths[:, None]]
+        sizes = (input_lengths.tolist(), target_lengths.tolist()) if sizes is None else sizes
+        before, after = (np.asarray(lengths) for lengths in sizes)
+        lengths = before + after - 1  # nothing follows the last token
+        rows = packed_rows(lengths.tolist()) if self._packs() else plain_rows(lengths.tolist())
+        table = torch.cat([inputs.to(self.model.dtype).flatten(0, 1), self.embed(target).flatten(0, 1)])
+        take = np.zeros(rows.count * rows.size, np.int64)  # padding is whatever stands first
+        utterances = np.arange(len(before))
+        take[rows.flat(before)] = spans(utterances * inputs.size(1), before)
+        take[rows.flat(after - 1, before)] = spans(inputs[..., 0].numel() + utterances * target.size(1), after - 1)
+        layout = np.stack([take, rows.positions(lengths).reshape(-1), rows.sequences(lengths).reshape(-1)])
+        index, positions, sequences = on_device(layout, inputs.device).view(3, rows.count, rows.size)
+        with known_packing(sequences if rows.shared else None):
+            hidden = self.model.base_model(
+                inputs_embeds=table.index_select(0, index.flatten()).view(rows.count, rows.size, -1),
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state.flatten(0, 1)
+        chosen = on_device(rows.flat(after, before - 1), hidden.device)
+        return hidden.index_select(0, chosen).to(inputs.device)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(N, H) → (N, V), see AbsLLM."""
+        return type(self.model).forward(self._head, inputs_embeds=states[None]).logits[0].to(states.device)
+
+    @torch.no_grad()
+    def _packs(self) -> bool:
+        """Whether the model keeps sequences in a row apart: tried once, with and without another one before."""
+        if self._packing is None:
+            dropouts = [dropout for dropout in self._lora_dropouts if dropout.training]
+            self.train(False)
+            self._packing = self.packing and self._keeps_apart()
+            for dropout in dropouts:
+                dropout.train()
+        return self._packing
+
+    def _keeps_apart(self) -> bool:
+        if self.model.config._attn_implementation not in ("sdpa", "eager"):  # others look at a single row alone
+            return False
+        device = self.model.get_input_embeddings().weight.device
+        rows = self.embed(torch.tensor([[3, 4, 5, 6, 7, 8], [9, 10, 11, 6, 7, 8]], device=device))
+        positions = torch.tensor([[0, 1, 2, 0, 1, 2]], device=device)
+        one, other = (
+            self.model.base_model(inputs_embeds=row[None], position_ids=positions, use_cache=False)
+            .last_hidden_state[0, 3:].float()
+            for row in rows
+        )
+        alone = self.model.base_model(inputs_embeds=rows[:1, 3:], position_ids=positions[:, 3:], use_cache=False)
+        near = (alone.last_hidden_state[0].float() - one).norm() < 0.05 * one.norm()
+        return bool(torch.equal(one, other) and near)
 
     def begin(
         self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor

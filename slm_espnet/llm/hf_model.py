@@ -75,6 +75,11 @@ class HFModel(AbsLLM):
         """Ids (...,) → (..., E) as the model's own embedding layer gives them, scale included."""
         return self.model.get_input_embeddings()(ids)
 
+    @property
+    def trains_output(self) -> bool:
+        """Whether the output layer has trained parameters."""
+        return any(parameter.requires_grad for parameter in self.model.get_output_embeddings().parameters())
+
     def embedding_table(self) -> torch.Tensor:
         """(V, E): embed() of every id; the layer's own weights where they are not scaled."""
         layer = self.model.get_input_embeddings()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from slm_espnet.errors import UserError
-from slm_espnet.llm.base import DecodingState
+from slm_espnet.llm.base import DecodingState, Sizes
 from slm_espnet.llm.hf_model import HFModel, load_weights
 from slm_espnet.llm.kv_cache import drop_last
 from slm_espnet.llm.lora import LoraOptions
+from slm_espnet.llm.packing import on_device, plain_rows
 from slm_espnet.llm.source import ModelSource, check_family, read_config
 
 
@@ -92,17 +94,34 @@ class HFSeq2Seq(HFModel):
         logits = self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
         return logits.to(hidden.device)
 
-    def loss_logits(
-        self, inputs: torch.Tensor, input_lengths: torch.Tensor, target: torch.Tensor, target_lengths: torch.Tensor
+    def target_states(
+        self,
+        inputs: torch.Tensor,
+        input_lengths: torch.Tensor,
+        target: torch.Tensor,
+        target_lengths: torch.Tensor,
+        sizes: Sizes | None = None,
     ) -> torch.Tensor:
-        """Logits at the valid target positions only, see AbsLLM."""
-        encoded, mask = self._encode(inputs, input_lengths)
+        """Hidden states at the valid target positions only, see AbsLLM."""
+        target_sizes = np.asarray(target_lengths.tolist() if sizes is None else sizes[1])
+        valid = torch.arange(inputs.size(1), device=inputs.device) < input_lengths[:, None]
+        # of four dimensions, and added to the scores: a mask of two would be looked at, for which a GPU is waited for
+        mask = torch.where(valid, 0.0, torch.finfo(self.model.dtype).min)[:, None, None].to(self.model.dtype)
+        encoder, decoder = self.model.get_encoder(), self.model.get_decoder()
+        encoded = encoder(inputs_embeds=inputs.to(self.model.dtype), attention_mask=mask).last_hidden_state
         previous = torch.cat([target.new_full((len(target), 1), self.start_id), target[:, :-1]], dim=1)
-        hidden = self.model.get_decoder()(
-            input_ids=previous, encoder_hidden_states=encoded, encoder_attention_mask=mask, use_cache=False
+        hidden = decoder(
+            input_ids=previous,
+            encoder_hidden_states=encoded.to(inputs.device),
+            encoder_attention_mask=mask,
+            use_cache=False,
         ).last_hidden_state
-        valid = torch.arange(target.size(1), device=target.device) < target_lengths[:, None]
-        return self._output(hidden.to(valid.device)[valid])
+        chosen = plain_rows([hidden.size(1)] * len(hidden)).flat(target_sizes)
+        return hidden.flatten(0, 1).index_select(0, on_device(chosen, hidden.device)).to(inputs.device)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(N, E) → (N, V), see AbsLLM."""
+        return self._output(states)
 
     def begin(
         self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor

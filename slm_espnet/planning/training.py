@@ -55,7 +55,7 @@ def largest_batch(shapes: Shapes, members: np.ndarray, bounds: np.ndarray, proce
     """Frames and the rest of one process's part of the batch with the most frames, padding included.
 
     Args:
-        shapes: of all examples: speech and, where there is a second file, targets.
+        shapes: of all examples: speech and, where there are more files, targets and prompts.
         members: (M,) examples, batch after batch.
         bounds: (B + 1,) where batches begin and end among the members.
         processes: of the training, each of which gets its part of a batch.
@@ -66,7 +66,9 @@ def largest_batch(shapes: Shapes, members: np.ndarray, bounds: np.ndarray, proce
     size = -(-len(batch) // processes)
     if len(shapes.lengths) == 1:
         return int(longest[best]), Workload(batch_size=size)
-    return int(longest[best]), Workload(batch_size=size, target_tokens=int(shapes.lengths[1][batch].max()))
+    names = ("target_tokens", "prompt_tokens")
+    found = {name: int(each[batch].max()) for name, each in zip(names, shapes.lengths[1:], strict=False)}
+    return int(longest[best]), Workload(batch_size=size, **found)
 
 
 def _lines(

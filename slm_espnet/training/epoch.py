@@ -3,7 +3,8 @@
 ESPnet's loop, with three differences. The loss of a step is a mean over the tokens of all its batches on all processes
 (tokens.py), and batches left over at the end of an epoch make a step of their own instead of waiting for the next
 epoch. Between two steps the training can be stopped, saved and resumed (resume.py). And a step waits for the GPU once:
-what is reported is fetched together, after the backward pass.
+what is reported is fetched together, after the backward pass. An adapter that collapses frames waits once more, for how
+many embeddings are left.
 """
 
 from __future__ import annotations
@@ -243,9 +244,11 @@ def validate(session: Session, batches: Any, reporter: SubReporter, updated: boo
         if stop:
             leave(session)
         if item is not None and not session.options.no_forward_run:
+            counts = TokenCounts.of_batch(item[1])
+            shares = Shares.of_batch(item[1], counts, counts)
             batch = to_device(item[1], session.device, non_blocking=True)
             with torch.autocast("cuda", enabled=session.options.use_amp, **autocast_args):
-                _, stats, weight = session.model(**batch, utt_id=item[0])
+                _, stats, weight = session.model(**batch, utt_id=item[0], shares=shares)
             results.append({**stats, "weight": weight})
         if ended == processes.size:
             break

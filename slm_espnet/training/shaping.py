@@ -1,7 +1,12 @@
-"""How examples of known lengths are cut into batches: ESPnet's batch types, on arrays.
+"""How examples of known lengths are cut into batches: ESPnet's batch types and one of our own, on arrays.
 
 ESPnet's own samplers keep a list of integers for each utterance in a dictionary, some 500 bytes; these keep 4, and make
 the same batches (`unsorted`, `sorted`, `folded`, `length` and `numel`; with padding, as the options of a training are).
+
+Ours is `tokens`: batches of at most `batch_bins` positions that the language model reads, padding included. Examples
+are sorted by the sum of their lengths in all shape files (speech, target and prompt), and the longest counts for all.
+`numel` and `length` sort by speech alone, count the target of one example as if all had it, and go beyond their limit
+by one example.
 """
 
 from __future__ import annotations
@@ -13,7 +18,8 @@ import numpy as np
 
 from slm_espnet.errors import UserError
 
-KINDS = ("unsorted", "sorted", "folded", "length", "numel")
+TOKENS = "tokens"  # our own
+KINDS = ("unsorted", "sorted", "folded", "length", "numel", TOKENS)
 CHUNK = 1 << 20  # lengths at a time as Python's integers
 
 
@@ -23,12 +29,12 @@ class Shaping:
 
     batch_type: str = "folded"
     batch_size: int = 20  # utterances: unsorted, sorted, folded
-    batch_bins: int = 1_000_000  # length: summed lengths; numel: summed lengths times dimensions; both with padding
+    batch_bins: int = 1_000_000  # length: summed lengths; numel: summed lengths times dimensions; tokens: see above
     fold_lengths: Sequence[int] = ()  # folded: at these lengths a batch is halved, of each shape file
     sort_in_batch: str = "descending"
     sort_batch: str = "descending"
     drop_last: bool = False
-    min_batch_size: int = 1  # folded, length, numel
+    min_batch_size: int = 1  # folded, length, numel, tokens
 
     def form(self, lengths: Sequence[np.ndarray], dims: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Cut into batches.
@@ -55,6 +61,10 @@ class Shaping:
                 raise UserError(f"batch_type folded needs a fold_length for each of {len(lengths)} shape files")
             order = np.argsort(lengths[0], kind="stable")
             sizes = self._folded(lengths, order)
+        elif self.batch_type == TOKENS:
+            total = sum(each.astype(np.int64) for each in lengths)
+            order = np.argsort(total, kind="stable")
+            sizes = self._filled(total[order], over=False)
         else:
             order = np.argsort(lengths[0], kind="stable")
             weights = [1] * len(lengths) if self.batch_type == "length" else dims
@@ -88,14 +98,17 @@ class Shaping:
                 sizes[(-(i % len(sizes)) - 2) % len(sizes)] += 1
         return sizes
 
-    def _filled(self, bins: np.ndarray) -> list[int]:
-        """Batches as full as batch_bins allows, of examples sorted by length."""
+    def _filled(self, bins: np.ndarray, over: bool = True) -> list[int]:
+        """Batches of examples sorted by length; over: with the one that goes beyond batch_bins, as ESPnet's are."""
         sizes, size = [], 0
         limit, least = self.batch_bins, self.min_batch_size
         for begin in range(0, len(bins), CHUNK):
             for weight in bins[begin : begin + CHUNK].tolist():
+                if not over and (size + 1) * weight > limit and size >= max(1, least):
+                    sizes.append(size)
+                    size = 0
                 size += 1
-                if size * weight > limit and size >= least:
+                if over and size * weight > limit and size >= least:
                     sizes.append(size)
                     size = 0
         if size and (not self.drop_last or not sizes):

@@ -78,8 +78,8 @@ class Collector:
     def __init__(self, preprocessor: SLMPreprocessor, limits: Limits, output_dir: Path):
         self.preprocessor, self.limits = preprocessor, limits
         self._files = ExitStack()
-        names = ("speech_shape", "target_shape", "left_out.tsv")
-        self.speech, self.target, self.dropped = (
+        names = ("speech_shape", "target_shape", "prompt_shape", "left_out.tsv")
+        self.speech, self.target, self.prompt, self.dropped = (
             self._files.enter_context(AtomicFile(output_dir / name)) for name in names
         )
         self.left_out, self.tasks = Counter(), Counter()
@@ -123,14 +123,16 @@ class Collector:
     def _add_row(self, row: Row, frames: int, dim: int) -> bool:
         self.rows += 1
         prompt = self.preprocessor.prompt(row)
+        around = len(prompt.prefix) + len(prompt.suffix)
         length = len(self.preprocessor.target_ids(row))
-        reason = reason_to_leave_out(frames, length, len(prompt.prefix) + len(prompt.suffix), row, self.limits)
+        reason = reason_to_leave_out(frames, length, around, row, self.limits)
         if reason is not None:
             self.left_out[reason] += 1
             self.dropped.write(f"{row.utt_id}\t{reason}\n")
             return False
         self.speech.write(f"{row.utt_id} {frames},{dim}\n")
         self.target.write(f"{row.utt_id} {length}\n")
+        self.prompt.write(f"{row.utt_id} {around}\n")
         self.tasks[row.task] += 1
         self.transcripts += bool(spoken_text(row))
         self.kept += 1
@@ -163,7 +165,7 @@ def collect_statistics(
     output_dir: Path,
     log_interval: float = 10.0,
 ) -> Statistics:
-    """Write speech_shape, target_shape, left_out.tsv and summary.json; return what the summary says.
+    """Write speech_shape, target_shape, prompt_shape, left_out.tsv and summary.json; return what the summary says.
 
     Args:
         sets: rows of each set, and its encodings.

@@ -7,10 +7,17 @@ utterances is the same in one batch, in batches of two or on eight processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+
+Sizes = Mapping[str, Sequence[int]]  # name of a sequence of the batch → its length in each utterance
+
+
+def sizes_of(batch: Mapping[str, torch.Tensor]) -> Sizes:
+    """Lengths of a batch of the collate function as plain numbers; on a GPU this waits for it."""
+    return {name.removesuffix("_lengths"): batch[name].tolist() for name in batch if name.endswith("_lengths")}
 
 
 @dataclass(frozen=True)
@@ -41,17 +48,14 @@ class Shares:
     ce: float  # of target tokens, and likewise:
     kl: float
     ctc: float
-    some_known: bool  # whether any utterance has a transcript
-    all_known: bool  # whether all have
+    sizes: Sizes
 
     @classmethod
     def of_batch(cls, batch: Mapping[str, torch.Tensor], counts: TokenCounts, step: TokenCounts) -> Shares:
         """A batch, on the CPU, with its counts in a step with those."""
-        known = batch["transcript_lengths"] > 0
         return cls(
             counts.target / max(1, step.target),
             counts.distilled / max(1, step.distilled),
             counts.transcript / max(1, step.transcript),
-            bool(known.any()),
-            bool(known.all()),
+            sizes_of(batch),
         )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slm_espnet.loss import accuracy, cross_entropy, ctc, kl_divergence
+from slm_espnet.loss import Output, Teacher, ctc, target_loss
 
 
 @pytest.fixture
@@ -12,45 +12,92 @@ def logits():
     return 3 * torch.randn(7, 5, generator=generator), 3 * torch.randn(7, 5, generator=generator)
 
 
+SAME = Output(lambda states: states, 5)  # states are the logits
+TARGET = torch.tensor([0, 4, 2, 1, 3, 0, 1])
+
+
+def kl_of(student, teacher, temperature=1.0, **options):
+    return target_loss(
+        student, TARGET, SAME, 0.0, 1.0, Teacher(teacher, lambda states: states, temperature), **options
+    )
+
+
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_kl_is_the_sum_written_out_and_its_gradient_the_difference_of_probabilities(logits, temperature):
     student, teacher = logits[0].clone().requires_grad_(), logits[1]
-    loss = kl_divergence(student, teacher, temperature)
+    found = kl_of(student, teacher, temperature)
     p = (teacher / temperature).softmax(-1)
     q = (student / temperature).softmax(-1)
     expected = temperature**2 * (p * (p.log() - q.log())).sum() / 7
-    torch.testing.assert_close(loss, expected)
-    loss.backward()
+    torch.testing.assert_close(found.total, expected)
+    torch.testing.assert_close(found.kl, expected.detach())
+    found.total.backward()
     torch.testing.assert_close(student.grad, temperature * (q - p).detach() / 7)
 
 
-def test_kl_points_from_the_teacher_and_does_not_move_it(logits):
-    student, teacher = (values.clone().requires_grad_() for values in logits)
-    loss = kl_divergence(student, teacher)
-    assert not torch.isclose(loss, kl_divergence(teacher, student)), "KL is not symmetric"
-    loss.backward()
-    assert teacher.grad is None and kl_divergence(teacher, teacher) == 0
-
-
-def test_kl_in_pieces_is_kl_at_once_in_value_gradient_and_dtype(logits):
+def test_kl_points_from_the_teacher(logits):
     student, teacher = logits
-    whole, pieces = (student.clone().requires_grad_() for _ in range(2))
-    kl_divergence(whole, teacher, 2.0).backward()
-    kl_divergence(pieces, teacher, 2.0, chunk_values=10).backward()  # two rows at a time, the last alone
-    torch.testing.assert_close(pieces.grad, whole.grad)
-    half = student.bfloat16().requires_grad_()
-    loss = kl_divergence(half, teacher.bfloat16())
-    assert loss.dtype == torch.float32 and loss.isfinite()
-    torch.testing.assert_close(loss, kl_divergence(student, teacher), rtol=0.05, atol=0.05)
+    assert not torch.isclose(kl_of(student, teacher).kl, kl_of(teacher, student).kl), "KL is not symmetric"
+    assert kl_of(teacher, teacher).kl == 0
 
 
 def test_cross_entropy_and_accuracy_are_means_over_tokens(logits):
-    target = torch.tensor([0, 4, 2, 1, 3, 0, 1])
-    expected = -torch.stack([row.log_softmax(0)[t] for row, t in zip(logits[0], target, strict=True)]).mean()
-    torch.testing.assert_close(cross_entropy(logits[0], target), expected)
-    certain = 9.0 * torch.nn.functional.one_hot(target, 5).float()
+    expected = -torch.stack([row.log_softmax(0)[t] for row, t in zip(logits[0], TARGET, strict=True)]).mean()
+    torch.testing.assert_close(target_loss(logits[0], TARGET, SAME).ce, expected)
+    certain = 9.0 * torch.nn.functional.one_hot(TARGET, 5).float()
     certain[:2] = certain[:2].roll(1, -1)
-    torch.testing.assert_close(accuracy(certain, target), torch.tensor(5 / 7))
+    torch.testing.assert_close(target_loss(certain, TARGET, SAME).accuracy, torch.tensor(5 / 7))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("values", [1, 10, 1000])
+def test_pieces_give_loss_and_gradient_of_the_whole_written_with_autograd(logits, values, trained):
+    """Three tokens of seven are taught; the output layer is a product and a cap, as some families have."""
+    layer = torch.nn.Linear(5, 4, bias=False).requires_grad_(trained)
+    output = Output(lambda states: 2.0 * (layer(states) / 2.0).tanh(), 4, trained)
+    target, states = TARGET.clamp(max=3), logits[0].clone().requires_grad_()
+    teacher = Teacher(logits[1][:3], output.logits, 2.0)
+    found = target_loss(states, target, output, 0.7, 0.4, teacher, chunk_values=values)
+    (3.0 * found.total).backward()
+    whole = logits[0].clone().requires_grad_()
+    student, taught = output.logits(whole), output.logits(logits[1][:3]).detach()
+    p, q = (taught / 2.0).softmax(-1), (student[:3] / 2.0).softmax(-1)
+    ce = torch.nn.functional.cross_entropy(student, target)
+    kl = 4.0 * (p * (p / q).log()).sum() / 3
+    weight = None if not trained else layer.weight.grad.clone()
+    layer.zero_grad()
+    (3.0 * (0.7 * ce + 0.4 * kl)).backward()
+    torch.testing.assert_close(found.total, 0.7 * ce + 0.4 * kl)
+    torch.testing.assert_close(torch.stack([found.ce, found.kl]), torch.stack([ce, kl]).detach())
+    torch.testing.assert_close(states.grad, whole.grad)
+    if trained:
+        torch.testing.assert_close(weight, layer.weight.grad)
+
+
+def test_half_precision_is_computed_in_float32(logits):
+    half = logits[0].bfloat16().requires_grad_()
+    found = kl_of(half, logits[1].bfloat16())
+    assert found.total.dtype == torch.float32
+    torch.testing.assert_close(found.kl, kl_of(*logits).kl, rtol=0.05, atol=0.05)
+    found.total.backward()
+    assert half.grad.dtype == torch.bfloat16 and half.grad.isfinite().all()
+
+
+def test_all_logits_are_never_there_at_once():
+    from slm_espnet.planning.measure import PeakMemory
+
+    states, layer = torch.randn(400, 8, requires_grad=True), torch.nn.Linear(8, 1000).requires_grad_(False)
+    target = torch.zeros(400, dtype=torch.int64)
+    peaks = []
+    for loss in (
+        lambda: target_loss(states, target, Output(layer, 1000), chunk_values=20_000).total,
+        lambda: torch.nn.functional.cross_entropy(layer(states), target),
+    ):
+        memory = PeakMemory([states, target, *layer.parameters()])
+        with memory:
+            loss().backward()
+        peaks.append(memory.peak)
+    assert peaks[0] < 5 * 20_000 * 4 < 400 * 1000 * 4 < peaks[1]
 
 
 def test_ctc_sums_over_alignments_and_counts_a_transcript_that_does_not_fit_as_zero():

@@ -197,7 +197,8 @@ if begin 4 "training of the adapter"; then
         mark_done "${slm_exp}/settings" "${settings}"
         log "logs are in ${slm_exp}/train.log"
         shapes=()
-        for name in speech_shape target_shape; do
+        for name in speech_shape target_shape prompt_shape; do
+            [ "${name}" != prompt_shape ] || [ -f "${stats}/$(joined "${train_set}")/${name}" ] || continue # of before
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done

@@ -110,6 +110,9 @@ def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
     statistics = collect_statistics([(rows[:4], Index()), (rows[4:], Index())], preprocessor, limits, tmp_path)
     assert (tmp_path / "speech_shape").read_text() == "a 4,3\nb 6,3\nb2 6,3\n"
     assert (tmp_path / "target_shape").read_text() == "a 3\nb 2\nb2 2\n"
+    prompts = {row.utt_id: preprocessor.prompt(row) for row in rows}
+    lengths = {utt_id: len(prompt.prefix) + len(prompt.suffix) for utt_id, prompt in prompts.items()}
+    assert (tmp_path / "prompt_shape").read_text() == "".join(f"{name} {lengths[name]}\n" for name in ("a", "b", "b2"))
     reasons = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
     assert reasons.keys() == set("cdefg")
     assert reasons["e"] == "no encoding" and reasons["f"] == "empty target" and "target tokens" in reasons["g"]

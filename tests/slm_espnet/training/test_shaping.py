@@ -13,7 +13,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.training.batches import ShuffledBatches
 from slm_espnet.training.mixing import ExampleStreams, MixingOptions, apportion
 from slm_espnet.training.shapes import read_shapes
-from slm_espnet.training.shaping import KINDS, Shaping
+from slm_espnet.training.shaping import KINDS, TOKENS, Shaping
 
 ORDERS = list(itertools.product(("ascending", "descending"), repeat=2))
 
@@ -30,7 +30,7 @@ def shape_files(request, tmp_path_factory):
     return [str(folder / "speech_shape"), str(folder / "target_shape")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != TOKENS])
 def test_batches_are_those_of_espnet(shape_files, kind):
     shapes = read_shapes(shape_files)
     for (inside, outside), drop, least in itertools.product(ORDERS, (False, True), (1, 3)):
@@ -42,6 +42,18 @@ def test_batches_are_those_of_espnet(shape_files, kind):
             continue  # ESPnet's own trouble with very few utterances
         found = ShuffledBatches(shapes, Shaping(batch_type=kind, **options))
         assert list(found) == [tuple(batch) for batch in expected], options
+
+
+def test_batches_by_tokens_hold_what_is_read_with_its_padding(shape_files):
+    shapes = read_shapes(shape_files)
+    batches = ShuffledBatches(shapes, Shaping(batch_type=TOKENS, batch_bins=300))
+    total = {utt_id.decode(): int(sum(each[n] for each in shapes.lengths)) for n, utt_id in enumerate(shapes.ids)}
+    assert sorted(itertools.chain(*batches)) == sorted(total)
+    sizes = [sorted(total[utt_id] for utt_id in batch) for batch in batches]
+    assert all(len(batch) * batch[-1] <= 300 for batch in sizes)
+    ordered = sorted(sizes)
+    assert all(one[-1] <= other[0] for one, other in itertools.pairwise(ordered)), "of about equal length"
+    assert all((len(one) + 1) * other[0] > 300 for one, other in itertools.pairwise(ordered)), "as many as fit"
 
 
 def test_every_epoch_has_the_order_that_espnet_gave_it(shape_files):
@@ -117,3 +129,20 @@ def test_shape_files_in_different_orders_are_joined(tmp_path):
     assert [lengths.tolist() for lengths in shapes.lengths] == [[2, 1, 3], [20, 10, 30]]
     with pytest.raises(UserError, match="no such file; stage 3"):
         read_shapes([tmp_path / "three"])
+
+
+def test_a_training_and_its_validation_run_on_batches_by_tokens(tiny_training, tmp_path, in_child):
+    files = {"train": "train", "valid": "dev"}
+    options = [
+        value
+        for kind, part in files.items()
+        for name in ("target_shape", "prompt_shape")
+        for value in (f"--{kind}_shape_file", tiny_training.folder / "stats" / part / name)
+    ]
+    options += ["--batch_type", TOKENS, "--batch_bins", 90, "--max_epoch", 1]
+    assert in_child(lambda: tiny_training.run(tmp_path / "exp", *options)) == 0
+    assert (tmp_path / "exp/1epoch.pth").exists()
+    shapes = [read_shapes([tiny_training.folder / "stats" / "train" / name])
+              for name in ("speech_shape", "target_shape", "prompt_shape")]  # fmt: skip
+    longest = max(sum(each.lengths[0] for each in shapes))
+    assert 90 // 3 < longest < 90, "several batches of several examples"
