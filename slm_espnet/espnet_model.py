@@ -167,7 +167,7 @@ class ESPnetSLMModel(AbsESPnetModel):
         else:
             known, some_known = None if shares.all_known else known, shares.some_known
         parts = {}  # name → mean over tokens, weight, share of this batch
-        if self.ctc_weight and some_known and speech.ctc_log_probs is not None:
+        if self.ctc_weight and some_known and speech.ctc_logits is not None:
             found = (speech.ctc_log_probs, speech.ctc_lengths, batch["transcript"], batch["transcript_lengths"])
             parts["loss_ctc"] = ctc(*(_rows(tensor, known) for tensor in found)), self.ctc_weight, "ctc"
         stats = {}

@@ -51,7 +51,6 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
     ) -> SpeechEmbeddings:
         """Map hidden (B, T, H), lengths (B,) into the space of embedding_table (V, E), splicing placements in."""
         logits = self.logits(hidden).float()
-        log_probs = logits.log_softmax(-1)
         used = valid_mask(lengths, hidden.size(1))
         placed = None
         if placements is not None and any(placements):
@@ -71,7 +70,7 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
             mixture = summed / count
         segments = mixture.to(embedding_table.dtype) @ embedding_table
         heard = (None, None) if best is None else self._heard(best, changed, placed)
-        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, log_probs, lengths, *heard)
+        return SpeechEmbeddings(fill(layout, segments, embedding_table), layout.lengths, logits, lengths, *heard)
 
     @staticmethod
     def _heard(
