@@ -165,7 +165,38 @@ class QuickModelList(ChangedImport):
         module.fetch__all__ = fetch__all__
 
 
-WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, WithoutScipy, QuickModelList)
+class WithoutJets(ChangedImport):
+    """Keeps ESPnet's trainer from importing a speech synthesizer, and with it numba and scipy.stats.
+
+    Why: ESPnet's function that collects attention weights asks of each module whether it is JETS' alignment; a quarter
+    of what a training imports is imported for that question.
+    Can go: when ESPnet asks it without importing JETS.
+    """
+
+    name = "espnet2.main_funcs.calculate_all_attentions"
+    package = "espnet2.gan_tts.jets"
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module with a class in place of JETS' own; instances of the real one, if it is there, are its."""
+        alignments = f"{self.package}.alignments"
+
+        class Alignment(type):
+            def __instancecheck__(cls, instance):
+                real = sys.modules.get(alignments)
+                return real is not None and isinstance(instance, real.AlignmentModule)
+
+        stand_ins = {} if alignments in sys.modules else {n: types.ModuleType(n) for n in (self.package, alignments)}
+        for stand_in in stand_ins.values():
+            stand_in.AlignmentModule = Alignment("AlignmentModule", (), {})
+        sys.modules.update(stand_ins)
+        try:
+            self._loader.exec_module(module)
+        finally:
+            for name in stand_ins:
+                del sys.modules[name]
+
+
+WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, WithoutScipy, QuickModelList, WithoutJets)
 
 
 def prepare_imports() -> None:
