@@ -69,16 +69,10 @@ def torchaudio_needs_stand_in(torchaudio_path=None) -> bool:
     return any(CUDA_LIBRARY.encode() in file.read_bytes() for file in libraries)
 
 
-class WithoutNltkDownload(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Keeps g2p_en from downloading nltk data when it is imported.
+class ChangedImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds one module as usual and executes it in its own way; subclasses say which and how."""
 
-    Why: ESPnet's tasks import g2p_en whether or not they turn text into phonemes, and g2p_en then fetches two data sets
-    from the network without asking: slow or hanging offline, and nothing here uses them. Who does gets g2p_en's own
-    error, which names the data set, and can fetch it with `python -m nltk.downloader`.
-    Can go: when g2p_en downloads at first use instead of at import.
-    """
-
-    name = "g2p_en.g2p"
+    name: str
 
     def find_spec(self, fullname, path=None, target=None):
         """The module's own spec, executed by this loader."""
@@ -95,6 +89,18 @@ class WithoutNltkDownload(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """The module as usual."""
         return self._loader.create_module(spec)
 
+
+class WithoutNltkDownload(ChangedImport):
+    """Keeps g2p_en from downloading nltk data when it is imported.
+
+    Why: ESPnet's tasks import g2p_en whether or not they turn text into phonemes, and g2p_en then fetches two data sets
+    from the network without asking: slow or hanging offline, and nothing here uses them. Who does gets g2p_en's own
+    error, which names the data set, and can fetch it with `python -m nltk.downloader`.
+    Can go: when g2p_en downloads at first use instead of at import.
+    """
+
+    name = "g2p_en.g2p"
+
     def exec_module(self, module: types.ModuleType) -> None:
         """Run the module with a download function that downloads nothing."""
         import nltk
@@ -107,7 +113,90 @@ class WithoutNltkDownload(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             nltk.download = download
 
 
-WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload)
+class WithoutScipy(ChangedImport):
+    """Keeps transformers from importing scipy.optimize for the losses of object detection before one is computed.
+
+    Why: transformers (5.23) imports those losses with every model, and scipy.optimize for the one function that matches
+    objects; a decoding job of one utterance then spends a tenth of its CPU time on it.
+    Can go: when transformers imports scipy where it is used.
+    """
+
+    name = "transformers.loss.loss_utils"
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module with a scipy.optimize that has that function alone and loads the real one when called."""
+
+        def linear_sum_assignment(*args, **kwargs):
+            from scipy import optimize
+
+            return optimize.linear_sum_assignment(*args, **kwargs)
+
+        scipy_optimize = "scipy.optimize"
+        is_there = scipy_optimize in sys.modules
+        if not is_there:
+            sys.modules[scipy_optimize] = types.ModuleType(scipy_optimize)
+            sys.modules[scipy_optimize].linear_sum_assignment = linear_sum_assignment
+        try:
+            self._loader.exec_module(module)
+        finally:
+            if not is_there:
+                del sys.modules[scipy_optimize]
+
+
+class QuickModelList(ChangedImport):
+    """Lets transformers list its models without splitting all of their source files into lines.
+
+    Why: transformers (5.23) reads 3,300 files when it is imported, to find what each exports, and looks at every line.
+    That is a tenth of the CPU time of a decoding job of one utterance.
+    Can go: when transformers looks for the last line that begins with __all__, or stores the list.
+    """
+
+    name = "transformers.utils.import_utils"
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module, and give its function the end of a file alone."""
+        self._loader.exec_module(module)
+        of_lines = module.fetch__all__
+
+        def fetch__all__(file_content: str) -> list[str]:
+            begin = file_content.rfind("\n__all__") + 1
+            return of_lines(file_content[begin:]) if begin or file_content.startswith("__all__") else []
+
+        module.fetch__all__ = fetch__all__
+
+
+class WithoutJets(ChangedImport):
+    """Keeps ESPnet's trainer from importing a speech synthesizer, and with it numba and scipy.stats.
+
+    Why: ESPnet's function that collects attention weights asks of each module whether it is JETS' alignment; a quarter
+    of what a training imports is imported for that question.
+    Can go: when ESPnet asks it without importing JETS.
+    """
+
+    name = "espnet2.main_funcs.calculate_all_attentions"
+    package = "espnet2.gan_tts.jets"
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module with a class in place of JETS' own; instances of the real one, if it is there, are its."""
+        alignments = f"{self.package}.alignments"
+
+        class Alignment(type):
+            def __instancecheck__(cls, instance):
+                real = sys.modules.get(alignments)
+                return real is not None and isinstance(instance, real.AlignmentModule)
+
+        stand_ins = {} if alignments in sys.modules else {n: types.ModuleType(n) for n in (self.package, alignments)}
+        for stand_in in stand_ins.values():
+            stand_in.AlignmentModule = Alignment("AlignmentModule", (), {})
+        sys.modules.update(stand_ins)
+        try:
+            self._loader.exec_module(module)
+        finally:
+            for name in stand_ins:
+                del sys.modules[name]
+
+
+WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, WithoutScipy, QuickModelList, WithoutJets)
 
 
 def prepare_imports() -> None:

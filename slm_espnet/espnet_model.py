@@ -174,7 +174,7 @@ class ESPnetSLMModel(AbsESPnetModel):
         speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
         known = [row for row, size in enumerate(sizes["transcript"]) if size]
         loss, means, stats = speech.embeddings.sum() * 0.0, [], {}
-        if self.ctc_weight and known and speech.ctc_log_probs is not None:
+        if self.ctc_weight and known and speech.ctc_logits is not None:
             stats["loss_ctc"] = self._ctc(speech, batch, sizes, known)
             loss = loss + stats["loss_ctc"] * (self.ctc_weight * share["ctc"])
             means.append(stats["loss_ctc"].detach() * self.ctc_weight)

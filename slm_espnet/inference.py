@@ -117,8 +117,8 @@ class Decoder:
         self.left_out: dict[str, str] = {}  # utterance → why it could not be decoded
         tokenizer = model.llm.tokenizer
         self._prompt = lru_cache(maxsize=4096)(lambda text, context: model.template.build(tokenizer, text, context))
-        self._hearing = Hearing(self.options, model.llm, model.has_ctc)
-        self._tokens = lru_cache(maxsize=65536)(lambda text: len(tokenizer.encode(text)))
+        self._encode = lru_cache(maxsize=65536)(lambda text: tuple(tokenizer.encode(text)))
+        self._hearing = Hearing(self.options, model.llm, model.has_ctc, self._encode)
 
     def decode(self, requests: Sequence[Request]) -> Iterator[tuple[str, Hypothesis]]:
         """Hypotheses, longest inputs first; what cannot be decoded goes to `left_out` with its reason."""
@@ -143,7 +143,7 @@ class Decoder:
         """Positions of the LLM's input, as far as is known before the adapter has run."""
         context = request.context if self.biaser is None else ()  # few are left of a long list
         prompt = self._prompt(request.instruction, context)
-        speech = request.frames if request.text is None else self._tokens(request.text)
+        speech = request.frames if request.text is None else len(self._encode(request.text))
         return len(prompt.prefix) + speech + len(prompt.suffix)
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
@@ -283,7 +283,7 @@ class Decoder:
     def _bound(self, request: Request, input_length: int) -> int:
         """Most target tokens; 0 where the prompt alone is too long."""
         spoken = request.spoken if request.text is None else request.text
-        bound = length_bound(self.options, None if spoken is None else self._tokens(spoken))
+        bound = length_bound(self.options, None if spoken is None else len(self._encode(spoken)))
         most = self.model.llm.max_positions
         return bound if most is None else max(0, min(bound, most - input_length))
 

@@ -23,12 +23,17 @@ class SpeechEmbeddings:
 
     embeddings: torch.Tensor  # (B, S, E) zero where padded
     lengths: torch.Tensor  # (B,) int64
-    ctc_log_probs: torch.Tensor | None = None  # (B, T, 1 + V) over blank and LLM tokens, before collapsing; or no CTC
-    ctc_lengths: torch.Tensor | None = None  # (B,) valid T of ctc_log_probs
+    ctc_logits: torch.Tensor | None = None  # (B, T, 1 + V) float32, blank and LLM tokens, before collapsing; or no CTC
+    ctc_lengths: torch.Tensor | None = None  # (B,) valid T of ctc_logits
     heard: torch.Tensor | None = None  # (B, L) best CTC path in LLM tokens, placed phrases in it; or no CTC
     heard_lengths: torch.Tensor | None = None  # (B,) valid L of heard
     sizes: tuple[int, ...] | None = None  # lengths as plain numbers, where a GPU had to be asked; None: the body's
     stats: dict[str, torch.Tensor] = field(default_factory=dict)  # scalars worth logging
+
+    @property
+    def ctc_log_probs(self) -> torch.Tensor | None:
+        """(B, T, 1 + V), or None without CTC; computed at every call, as decoding seldom needs them."""
+        return None if self.ctc_logits is None else self.ctc_logits.log_softmax(-1)
 
 
 class AbsAdapterBody(torch.nn.Module):

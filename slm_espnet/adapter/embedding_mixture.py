@@ -51,7 +51,6 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
     ) -> SpeechEmbeddings:
         """Map hidden (B, T, H), lengths (B,) into the space of embedding_table (V, E), splicing placements in."""
         logits = self.logits(hidden).float()
-        log_probs = logits.log_softmax(-1)
         used = valid_mask(lengths, hidden.size(1))
         placed = None
         if placements is not None and any(placements):
@@ -73,7 +72,7 @@ class EmbeddingMixtureOutput(AbsAdapterOutput):
         segments = mixture.to(embedding_table.dtype) @ embedding_table
         heard = (None, None) if self.training else self._heard(best, changed, placed)
         filled = fill(layout, segments, embedding_table)
-        return SpeechEmbeddings(filled, layout.lengths, log_probs, lengths, *heard, sizes=layout.sizes)
+        return SpeechEmbeddings(filled, layout.lengths, logits, lengths, *heard, sizes=layout.sizes)
 
     @staticmethod
     def _heard(

@@ -44,13 +44,13 @@ class LinearOutput(AbsAdapterOutput):
         """Map hidden (B, T, H), lengths (B,) into the space of embedding_table (V, E), splicing placements in."""
         projected = self.projection(hidden)
         embeddings = F.layer_norm(projected, projected.shape[-1:]) * self.scale
-        log_probs = None if self.ctc_head is None else self.ctc_head(hidden).float().log_softmax(-1)
+        logits = None if self.ctc_head is None else self.ctc_head(hidden).float()
         ctc_lengths = None if self.ctc_head is None else lengths
         used = valid_mask(lengths, hidden.size(1))
         if placements is None or not any(placements):
-            return SpeechEmbeddings(embeddings * used[..., None], lengths, log_probs, ctc_lengths)
+            return SpeechEmbeddings(embeddings * used[..., None], lengths, logits, ctc_lengths)
         placed = cover(placements, lengths, hidden.size(1))
         used = used & ~placed.covered
         layout = lay_out(used, used, placed)
         filled = fill(layout, embeddings.flatten(0, 1)[layout.frames], embedding_table)
-        return SpeechEmbeddings(filled, layout.lengths, log_probs, ctc_lengths, sizes=layout.sizes)
+        return SpeechEmbeddings(filled, layout.lengths, logits, ctc_lengths, sizes=layout.sizes)

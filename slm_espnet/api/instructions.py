@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from slm_espnet.errors import UserError
@@ -58,6 +59,11 @@ class Instructions:
             return self._of_task(self.tasks[instruction], given, said)
         return _of_free_text(instruction, given, said)
 
+    def is_of(self, instruction: str, names: Collection[str]) -> bool:
+        """Whether a resolved instruction is a wording of one of the named tasks, whatever its fields; `all` is any."""
+        wordings = [text for name in names if name in self.tasks for text in _wordings(self.tasks[name])]
+        return "all" in names or any(re.fullmatch(_as_pattern(text), instruction) for text in wordings)
+
     def _of_task(self, task: Task, given: dict[str, str], said: str) -> str:
         if said:
             given[HISTORY] = said
@@ -98,3 +104,13 @@ def _of_free_text(instruction: str, given: Mapping[str, str], said: str) -> str:
 
 def _fields(wording: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(wording) if name]
+
+
+def _wordings(task: Task) -> set[str]:
+    return {*task.eval_prompt.values(), *(text for texts in task.prompts.values() for text in texts)}
+
+
+def _as_pattern(wording: str) -> str:
+    """A regular expression of what a wording becomes."""
+    pieces = string.Formatter().parse(" ".join(wording.split()))
+    return "".join(re.escape(text) + (".+" if name else "") for text, name, _, _ in pieces)

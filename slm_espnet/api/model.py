@@ -42,6 +42,7 @@ from slm_espnet.hub.download import locate
 from slm_espnet.hub.manifest import MANIFEST, check_foundations, check_package
 from slm_espnet.inference import Decoder
 from slm_espnet.long_audio.cutting import CuttingOptions
+from slm_espnet.options import split_names
 from slm_espnet.tasks import load_tasks
 from slm_espnet.training.config import read_config
 
@@ -179,7 +180,7 @@ class SLMInference:
         said = self._instructions(instruction, len(sources), language=language, history=history, **fields)
         lists = context if context and not isinstance(context[0], str) else [context] * len(sources)
         contexts = each(list(lists), len(sources), "context")
-        questions = [Question(*one) for one in zip(sources, said, map(tuple, contexts), strict=True)]
+        questions = [self._question(*one) for one in zip(sources, said, contexts, strict=True)]
         answers = self._answer(questions, rate, is_text=text is not None)
         return answers if several else answers[0]
 
@@ -204,7 +205,7 @@ class SLMInference:
         if isinstance(given, list):
             raise UserError("stream takes one recording or text; call the model itself for a list")
         (said,) = self._instructions(instruction, 1, language=language, history=history, **fields)
-        work = self._work([Question(given, said, tuple(context))], rate, text is not None)
+        work = self._work([self._question(given, said, context)], rate, text is not None)
         return AnswerStream(work, self._decoder(work))
 
     def _only_one(self, speech: Any, text: Any) -> Any:
@@ -215,6 +216,10 @@ class SLMInference:
     def _instructions(self, instruction: Any, count: int, **values: Any) -> list[str]:
         wanted = instruction if isinstance(instruction, list | tuple) else [instruction] * count
         return [self.instructions.resolve(one, **values) for one in each(list(wanted), count, "instruction")]
+
+    def _question(self, source: Any, said: str, context: Sequence[str]) -> Question:
+        repeats = self.instructions.is_of(said, split_names(self.settings.search.ctc_draft_tasks))
+        return Question(source, said, tuple(context), repeats)
 
     def _answer(self, questions: list[Question], rate: int | None, is_text: bool) -> list[Answer]:
         if not questions:

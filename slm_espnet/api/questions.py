@@ -31,6 +31,7 @@ class Question:
     source: Any  # as `read_speech` takes it, or a text
     instruction: str
     context: tuple[str, ...] = ()
+    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
 
     @property
     def name(self) -> str:
@@ -119,7 +120,9 @@ class Work:
         question = self.questions[number]
         if self.is_text:
             (name,) = self.names(number)
-            return [Request(name, question.instruction, question.context, text=question.source)]
+            return [
+                Request(name, question.instruction, question.context, text=question.source, repeats=question.repeats)
+            ]
         return [
             Request(
                 name,
@@ -128,6 +131,7 @@ class Work:
                 speech=partial(self.encodings.__getitem__, name),
                 frames=len(self.encodings[name].frames),
                 spoken=None if self.encoder.blank_id is None else self.encodings[name].ctc_hypothesis,
+                repeats=question.repeats,
             )
             for name in self.names(number)
         ]
@@ -214,6 +218,8 @@ def _segments(pieces: Sequence[Piece], texts: Sequence[str]) -> tuple[Segment, .
 
 def _tokens(hypothesis: Hypothesis, tokenizer: AbsTokenizer) -> list[Token]:
     ids, log_probs = hypothesis.token_ids, hypothesis.token_log_probs
+    if hypothesis.from_ctc:
+        return [Token(i, tokenizer.decode([i]), None) for i in ids]
     tokens = [Token(i, tokenizer.decode([i]), p) for i, p in zip(ids, log_probs[: len(ids)], strict=True)]
     if len(log_probs) > len(ids):
         tokens.append(Token(tokenizer.eos_id, "", log_probs[-1]))

@@ -13,7 +13,7 @@ class Token:
 
     id: int  # in the LLM's vocabulary
     text: str  # the token alone, without the space around it
-    log_prob: float  # natural logarithm of its probability
+    log_prob: float | None  # natural logarithm of its probability; None: taken from CTC (ctc_draft accept)
 
 
 @dataclass(frozen=True)

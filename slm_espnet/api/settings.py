@@ -7,8 +7,8 @@
     biasing: place
     biasing_config: biasing.yaml      # relative to this file
 
-Drafts by CTC (ctc_draft and what belongs to it) are made in decoding runs alone, and a file's options of them are left
-aside: here every token is the LLM's own, and with exact drafts the answers are the same.
+Drafts by CTC (ctc_draft and what belongs to it) are made as in a decoding run, for instructions that are a wording of
+one of the tasks `ctc_draft_tasks`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.errors import UserError
 from slm_espnet.files import read_yaml
 
-DRAFTS = "ctc_draft"  # what those options begin with
-SEARCH = tuple(option.name for option in fields(DecodingOptions) if not option.name.startswith(DRAFTS))
+SEARCH = tuple(option.name for option in fields(DecodingOptions))
 
 
 @dataclass(frozen=True)

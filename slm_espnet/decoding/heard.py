@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from slm_espnet.adapter.base import SpeechEmbeddings
@@ -17,24 +16,26 @@ CASES = {"keep": str, "lower": str.lower, "upper": str.upper}
 class Hearing:
     """CTC hypotheses in the LLM's tokens, for greedy search."""
 
-    def __init__(self, options: DecodingOptions, llm: AbsLLM, adapter_has_ctc: bool):
+    def __init__(
+        self, options: DecodingOptions, llm: AbsLLM, adapter_has_ctc: bool, encode: Callable[[str], Sequence[int]]
+    ):
         """Set up.
 
         Args:
             options: ctc_draft and what belongs to it.
             llm: the language model.
             adapter_has_ctc: where not, speech has no drafts of that source.
+            encode: the tokenizer's, or one that remembers.
         """
-        self.options, self.llm = options, llm
+        self.options, self.llm, self._encode = options, llm, encode
         self.is_used = options.ctc_draft != "none" and options.beam_size == 1
         self.by_adapter = options.ctc_draft_source == "adapter"
         self.of_speech = self.is_used and (adapter_has_ctc or not self.by_adapter)
         self._takes = self.is_used and options.ctc_draft == "accept" and options.ctc_draft_entropy > 0
-        self._encode = lru_cache(maxsize=65536)(lambda text: tuple(llm.tokenizer.encode(text)))
 
     def draft(self, text: str | None) -> tuple[int, ...]:
         """The encoder's text (or the text given in place of speech) as targets of a training are tokenized."""
-        return self._encode(CASES[self.options.ctc_draft_case](text)) if text else ()
+        return tuple(self._encode(CASES[self.options.ctc_draft_case](text))) if text else ()
 
     def drafts(self, speech: SpeechEmbeddings) -> list[tuple[int, ...]]:
         """The adapter's, for each utterance of a batch."""

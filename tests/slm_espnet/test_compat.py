@@ -109,3 +109,39 @@ def test_missing_or_other_espnet_names_the_cure(monkeypatch, version):
 
 def test_expected_espnet_passes():
     compat.check_espnet()
+
+
+def test_transformers_loads_a_model_without_scipy_and_finds_what_it_found_before(top):
+    code = """
+from slm_espnet import compat; compat.prepare_imports()
+from pathlib import Path
+from transformers import T5ForConditionalGeneration
+assert "scipy.optimize" not in sys.modules
+from transformers.loss.loss_rt_detr import linear_sum_assignment
+rows, columns = linear_sum_assignment([[3.0, 1.0], [1.0, 3.0]])
+assert columns.tolist() == [1, 0] and "scipy.optimize" in sys.modules
+from transformers.utils import import_utils
+quick, of_lines = import_utils.fetch__all__, import_utils.fetch__all__.__closure__[0].cell_contents
+folder = Path(import_utils.__file__).parents[1] / "models"
+files = [*folder.glob("t5/*.py"), *folder.glob("auto/*.py"), *folder.glob("w*/*.py")]
+texts = [file.read_text(encoding="utf-8") for file in files] + ["x = 1", "__all__ = ['a', 'b']", "# __all__ is none"]
+assert sum(bool(of_lines(text)) for text in texts) > 20
+assert [quick(text) for text in texts] == [of_lines(text) for text in texts]
+print("done")
+"""
+    assert run(code, top).strip() == "done"
+
+
+def test_espnets_trainer_loads_without_a_synthesizer_whose_modules_it_still_knows(top):
+    code = """
+from slm_espnet import compat; compat.prepare_imports()
+import types
+from espnet2.main_funcs import calculate_all_attentions as room
+assert not {"numba", "scipy.stats", "espnet2.gan_tts.jets"} & set(sys.modules)
+assert not isinstance(object(), room.AlignmentModule)
+sys.modules["espnet2.gan_tts.jets.alignments"] = real = types.ModuleType("alignments")
+real.AlignmentModule = type("AlignmentModule", (), {})
+assert isinstance(real.AlignmentModule(), room.AlignmentModule) and not isinstance(object(), room.AlignmentModule)
+print("done")
+"""
+    assert run(code, top).splitlines()[-1] == "done"

@@ -132,6 +132,29 @@ def test_a_stream_grows_into_the_answer(slm, noise, monkeypatch):
     assert len(list(slm.stream((samples, 16000)))) == 1  # a beam search knows its answer at its end only
 
 
+def test_drafts_change_the_speed_of_an_answer_alone(slm, noise, monkeypatch):
+    asked = dict(text="call james on monday", instruction="recognize this speech in english")
+    speech = (noise(1.3, seed=2), 16000)
+    stream = slm.stream(**asked)
+    assert len(list(stream)) == 1 and stream.answer.text == "call james on monday"  # all tokens in one pass
+    drafted = slm(speech)
+    monkeypatch.setattr(slm, "settings", slm.settings.changed({"ctc_draft": "none"}))
+    assert len(list(slm.stream(**asked))) > 3
+    plain = slm(speech)
+    assert [token.id for token in drafted.tokens] == [token.id for token in plain.tokens] and len(plain.tokens) > 3
+    assert [t.log_prob for t in drafted.tokens] == pytest.approx([t.log_prob for t in plain.tokens], abs=1e-4)
+
+
+def test_a_sure_transcript_is_taken_where_that_is_asked_for(slm, noise, monkeypatch):
+    options = {"ctc_draft": "accept", "ctc_draft_source": "encoder", "ctc_draft_entropy": 1e9, "max_length": 200}
+    monkeypatch.setattr(slm, "settings", slm.settings.changed(options))
+    speech = (noise(1.3, seed=2), 16000)
+    answer = slm(speech)
+    assert answer.text == answer.ctc_hypothesis and {token.log_prob for token in answer.tokens} == {None}
+    assert list(slm.stream(speech)) == [answer.text]
+    assert {token.log_prob for token in slm(speech, "say this in spanish").tokens} != {None}  # another task
+
+
 def test_long_audio_is_answered_in_pieces(experiment, noise):
     options = CuttingOptions(max_seconds=2.0, min_seconds=0.5, overlap_seconds=0.5)
     slm = SLMInference.from_pretrained(experiment, device="cpu", max_length=6, cutting=options)
