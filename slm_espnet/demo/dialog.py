@@ -1,0 +1,53 @@
+"""A dialog: what was said and answered, as the model is given it in the next turn and as the page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+USER, ASSISTANT = "User", "Assistant"  # as in the wordings that models are trained on
+MOST_TURNS = 10  # of the past that a model is given: prompts must not grow for ever
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a dialog that has ended."""
+
+    said: str  # words of the user: typed, recognized by the model, or else by CTC; "" where neither is known
+    asked: str  # instruction, as the user chose it: without the turns before
+    answer: str
+    is_spoken: bool
+    is_recognition: bool = False  # the answer is what was said, and no reply to it
+
+    def as_history(self) -> list[tuple[str, str]]:
+        """Speaker and words; what was recognized is said once."""
+        said = [(USER, self.said)] if self.said else []
+        return said if self.is_recognition else [*said, (ASSISTANT, self.answer)]
+
+
+def history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
+    """The last turns, as `history=` of a call takes them."""
+    return [line for turn in turns[-MOST_TURNS:] for line in turn.as_history()]
+
+
+def messages(turns: Sequence[Turn], said: str | None = None, answer: str = "") -> list[dict[str, str]]:
+    """The chat of the page: of each turn a message of the user and one of the assistant.
+
+    Args:
+        turns: those that have ended.
+        said: message of the turn that is going on, where one is.
+        answer: its answer so far.
+    """
+    pairs = [(bubble(turn.said, turn.asked, turn.is_spoken), turn.answer) for turn in turns]
+    if said is not None:
+        pairs.append((said, answer))
+    return [
+        {"role": role, "content": content}
+        for pair in pairs
+        for role, content in zip(("user", "assistant"), pair, strict=True)
+    ]
+
+
+def bubble(said: str, asked: str, is_spoken: bool) -> str:
+    """What a user's message shows: the words, and what was to be done with them."""
+    return f"{said or '…'}\n→ {asked} ({'spoken' if is_spoken else 'typed'})"
