@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 USER, ASSISTANT = "User", "Assistant"  # as in the wordings that models are trained on
-MOST_TURNS = 10  # of the past that a model is given: prompts must not grow for ever
+MOST_WORDS = 200  # of the past that a model is given: prompts must not grow for ever
+SHOWN = 40  # words of a recording that its message shows; all of them stand below the dialog
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,22 @@ class Turn:
 
 
 def history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
-    """The last turns, as `history=` of a call takes them."""
-    return [line for turn in turns[-MOST_TURNS:] for line in turn.as_history()]
+    """The last turns, as `history=` of a call takes them: as many as have MOST_WORDS words, but one at least."""
+    lines: list[tuple[str, str]] = []
+    left = MOST_WORDS
+    for turn in reversed(turns):
+        own = [(speaker, shortened(words, MOST_WORDS // 2)) for speaker, words in turn.as_history()]
+        left -= sum(len(words.split()) for _, words in own)
+        if left < 0 and lines:
+            break
+        lines = own + lines
+    return lines
+
+
+def shortened(text: str, most: int) -> str:
+    """The first words of a text."""
+    words = text.split()
+    return text if len(words) <= most else " ".join(words[:most]) + " …"
 
 
 def messages(turns: Sequence[Turn], said: str | None = None, answer: str = "") -> list[dict[str, str]]:
@@ -50,4 +65,4 @@ def messages(turns: Sequence[Turn], said: str | None = None, answer: str = "") -
 
 def bubble(said: str, asked: str, is_spoken: bool) -> str:
     """What a user's message shows: the words, and what was to be done with them."""
-    return f"{said or '…'}\n→ {asked} ({'spoken' if is_spoken else 'typed'})"
+    return f"{shortened(said, SHOWN) or '…'}\n→ {asked} ({'spoken' if is_spoken else 'typed'})"

@@ -86,6 +86,7 @@ def draw(hearing: Hearing) -> Markup:
 def _waveform(axes: Axes, found: Columns) -> None:
     """Highest and lowest sample of each column around 1, what is kept in colour."""
     is_kept = found.kept >= 0.5
+    axes.axhline(1, color=GRID, linewidth=1, zorder=0)
     for colour, where in ((MUTED, ~is_kept), (SLM, is_kept)):
         high, low = (1 + np.where(where, values, 0.0) for values in (found.high, found.low))
         axes.stairs(high, found.edges, baseline=low, fill=True, color=colour)

@@ -22,7 +22,7 @@ def test_what_models_and_users_say_is_text(slm, tmp_path, noise):
     ]  # fmt: skip
     assert not any("<script" in page for page in pages) and "&lt;script&gt;" in pages[0]
     assert "real-time factor" in pages[0] and last.hearing.ctc_hypothesis in pages[0]
-    assert f"{last.hearing.frames_kept} vectors" in pages[-1] and "<svg" in pages[-1]
+    assert f"as {last.hearing.frames_kept} vectors" in pages[-1] and "<svg" in pages[-1]
 
 
 @pytest.fixture
