@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from markupsafe import escape
 
 from slm_espnet.demo import show
 from slm_espnet.demo.dialog import Turn, bubble, messages
@@ -99,7 +100,7 @@ class Page:
     def _lay_out_answer(self) -> None:
         self.error = gr.HTML(elem_id="slm-error", apply_default_css=False)
         self.chat = gr.Chatbot(
-            label="Dialog", elem_id="slm-chat", height=320, placeholder=HINT, render_markdown=False,
+            label="Dialog", elem_id="slm-chat", height=360, placeholder=HINT, render_markdown=False,
             latex_delimiters=[], buttons=[], group_consecutive_messages=False,
         )  # fmt: skip
         self.clear = gr.Button("Start a new dialog", size="sm", elem_id="slm-clear")
@@ -204,12 +205,12 @@ class Page:
         said = bubble(request.text or progress.said, progress.asked, request.text is None)
         return {
             self.error: show.working("Answering …"),
-            self.chat: messages(turns, said, progress.text or "…"),
+            self.chat: _as_text(messages(turns, said, progress.text or "…")),
             self.outcome: show.outcome(progress),
         }
 
     def _of_dialog(self, turns: list[Turn]) -> Updates:
-        return {self.chat: messages(turns)}
+        return {self.chat: _as_text(messages(turns))}
 
     def _restore(self, turns: list[Turn]) -> Updates:
         """After a stop: the dialog as it was before the turn."""
@@ -217,6 +218,11 @@ class Page:
 
     def _clear(self) -> Updates:
         return {self.turns: [], self.error: "", self.outcome: "", self.picture: "", **self._of_dialog([])}
+
+
+def _as_text(chat: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Messages whose text is read as it stands: the component takes it for HTML, with or without Markdown."""
+    return [{**message, "content": str(escape(message["content"]))} for message in chat]
 
 
 def _audio(source: str, label: str) -> gr.Audio:

@@ -49,10 +49,11 @@ def test_dialogs_of_visitors_are_their_own(page, tmp_path, noise):
         soundfile.write(tmp_path / f"{number}.wav", noise(1.0, seed=number), 16000)
     first, anna = ask(page, [], chosen=str(tmp_path / "0.wav"))
     _, ben = ask(page, [], chosen=str(tmp_path / "1.wav"))
-    again, anna = ask(page, anna, tab="text", text="good morning", task="", words="reply to this")
+    again, anna = ask(page, anna, tab="text", text="good <b> morning", task="", words="reply to this")
     assert len(anna) == 2 and len(ben) == 1 and anna[0].answer != ben[0].answer
     assert anna[0].answer in again[-1]["outcome"], "the instruction that the model was given tells of the first turn"
     assert [len(step["chat"]) for step in again if "chat" in step] == [4] * sum("chat" in step for step in again)
+    assert again[-1]["chat"][2]["content"].startswith("good &lt;b&gt; morning"), "text, not HTML"
     assert again[-1]["text"] == "" and "picture" in first[1] and "<svg" in first[1]["picture"]
 
 
