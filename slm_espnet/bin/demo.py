@@ -61,7 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--max_seconds must be above 8")
     if importlib.util.find_spec("gradio") is None:
         raise UserError(NO_GRADIO)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before it is imported
+    with tempfile.TemporaryDirectory(prefix="slm_demo_") as folder:
+        # both before Gradio is imported; its own folder of uploads would be shared with other users of the machine
+        os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
+        serve_until_interrupted(args)
+    return 0
+
+
+def serve_until_interrupted(args: argparse.Namespace) -> None:
+    """Load the model, start the page, say where it is."""
     import torch
 
     from slm_espnet.api.model import SLMInference
@@ -78,13 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     warm_up(slm)
     page = serve(slm, name_of(args.model), address)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # recordings are deleted however it ends
     print(f"{name_of(args.model)} is at {page.local_url}", flush=True)
     if args.host not in ("127.0.0.1", "localhost"):
         print(f"from other machines: {page.local_url.replace('localhost', socket.gethostname())}", flush=True)
     print("Ctrl-C ends it", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # recordings are deleted however it ends
     page.block_thread()
-    return 0
 
 
 def warm_up(slm: SLMInference) -> None:

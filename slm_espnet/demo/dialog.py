@@ -14,7 +14,7 @@ SHOWN = 40  # words of a recording that its message shows; all of them stand bel
 class Turn:
     """One turn of a dialog that has ended."""
 
-    said: str  # words of the user: typed, recognized by the model, or else by CTC; "" where neither is known
+    said: str  # words of the user: typed, recognized by the model or by CTC; "" where nobody recognized them
     asked: str  # instruction, as the user chose it: without the turns before
     answer: str
     is_spoken: bool

@@ -103,9 +103,16 @@ def take_turn(slm: SLMInference, request: Request, turns: Sequence[Turn]) -> Ite
         yield Progress(asked, text, stream.hearing, seconds=time.perf_counter() - began)
     answer = stream.answer
     is_recognition = request.speech is not None and is_recognition_task(slm, request.task)
-    said = request.text or (answer.text if is_recognition else answer.ctc_hypothesis)
+    said = request.text or (answer.text if is_recognition else _heard(slm, stream.hearing))
     turn = Turn(" ".join(said.split()), asked, answer.text, request.speech is not None, is_recognition)
     yield Progress(asked, answer.text, stream.hearing, answer, time.perf_counter() - began, turn)
+
+
+def _heard(slm: SLMInference, hearing: Hearing) -> str:
+    """What was said, by CTC; by the model itself where the speech encoder has no CTC and the model a task for it."""
+    if hearing.blank is not None or not is_recognition_task(slm, slm.instructions.task):
+        return hearing.ctc_hypothesis
+    return slm((hearing.samples, hearing.sampling_rate)).text
 
 
 def is_recognition_task(slm: SLMInference, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -29,11 +30,13 @@ OVERFLOW = "return document.documentElement.scrollWidth - document.documentEleme
 
 
 @contextmanager
-def served(*options):
-    """The address of a page of the command, which ends with the test."""
+def served(folder, *options):
+    """The address of a page of the command, which ends with the test; its temporary files go to a folder."""
     command = [sys.executable, "-m", "slm_espnet.bin.demo", "--device", "cpu", "--num_threads", "1", *options]
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(list(map(str, command)), **pipes) as server:
+    with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as server:
         late = threading.Timer(LATE, server.kill)
         late.start()
         try:
@@ -48,6 +51,7 @@ def served(*options):
             yield found[1]
             server.send_signal(signal.SIGTERM)
             assert server.wait(30) == 0, "it ends when it is told to"
+            assert not list(folder.rglob("*.wav")), "what visitors said is deleted"
         finally:
             late.cancel()
             server.kill()
@@ -74,7 +78,7 @@ def test_a_dialog_of_speech_and_text(experiment, slm, noise, tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(1.5, 22050), 22050)
     (tmp_path / "garbage.wav").write_bytes(b"this is no audio" * 20)
     heard = slm(tmp_path / "a.wav").ctc_hypothesis
-    with served("--model", experiment) as address, browser(tmp_path / "profile") as session:
+    with served(tmp_path / "served", "--model", experiment) as address, browser(tmp_path / "profile") as session:
         session.requests()  # of the browser's own first page
         session.open(address, 1280)
         session.element("#slm-ask")
@@ -83,6 +87,7 @@ def test_a_dialog_of_speech_and_text(experiment, slm, noise, tmp_path):
         ask(session, 2)
         answer = session.text("#slm-answer")
         growing = list(dict.fromkeys(session.run("return window.seen")))
+        assert list((tmp_path / "served").rglob("a.wav")), "of this server alone"
         assert session.text("#slm-ctc") == heard and answer and answer in session.text("#slm-chat")
         assert len(growing) > 2 and any(answer.startswith(text) for text in growing if text not in ("", "…", answer))
         assert session.run("return document.querySelectorAll('#slm-heard svg').length") == 1

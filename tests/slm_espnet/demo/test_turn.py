@@ -1,5 +1,7 @@
 """A turn with a model: what is known when, what the next turn is told, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -35,6 +37,20 @@ def test_the_next_turn_is_told_of_the_one_before_where_there_is_a_place(slm, wav
     assert third.answer.instruction == "reply to this"
     *_, fourth = take_turn(slm, Request(wav, task="asr", values={"variant": "es"}), [first.turn])
     assert fourth.answer.instruction == "recognize this speech in spanish", "a wording without a place for a dialog"
+
+
+def test_without_ctc_the_model_writes_down_what_was_said(slm, wav, monkeypatch):
+    stream = type(slm).stream
+
+    def without_ctc(self, *given, **options):
+        made = stream(self, *given, **options)
+        made.hearing = replace(made.hearing, blank=None, ctc_hypothesis="")
+        return made
+
+    expected = slm(wav).text
+    monkeypatch.setattr(type(slm), "stream", without_ctc)
+    *_, last = take_turn(slm, Request(wav, task="dialog"), [])
+    assert last.turn.said == expected != "" and last.said == "" and last.turn.answer == last.text
 
 
 def test_phrases_go_along_one_a_line(slm, wav, monkeypatch):
