@@ -73,7 +73,7 @@ def values_of(form: Form, variant: str | None, given: Mapping[str, str | None]) 
     empty = [name for name, value in values.items() if not value]
     if empty:
         raise UserError(f"fill in {' and '.join(empty)}: this task's wording has a place for it")
-    if form.has_choice and chosen != DEFAULT_VARIANT:
+    if chosen != DEFAULT_VARIANT:  # that one, the model's own choice, makes way for one with the history
         values["variant"] = chosen
     return values
 

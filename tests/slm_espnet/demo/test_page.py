@@ -36,21 +36,21 @@ def page(slm):
 
 def ask(page, turns, **values):
     """The updates of a turn, by the name of the component, and the dialog after it."""
-    given = {component: component.value for component in vars(page).values() if hasattr(component, "value")}
-    given |= {component: component.value for component in page.fields.values()}
+    components = {component: name for name, component in vars(page).items() if hasattr(component, "value")}
+    components |= {component: name for name, component in page.fields.items()}
+    given = {component: component.value for component in components}
     given |= {page.turns: turns, page.tab: "file"} | {getattr(page, name): value for name, value in values.items()}
-    names = {component: name for name, component in vars(page).items() if component in given}
-    updates = [{names[key]: value for key, value in step.items()} for step in page._ask(given)]
+    updates = [{components[key]: value for key, value in step.items()} for step in page._ask(given)]
     return updates, updates[-1].get("turns", turns)
 
 
 def test_dialogs_of_visitors_are_their_own(page, tmp_path, noise):
-    for number in (0, 1):
-        soundfile.write(tmp_path / f"{number}.wav", noise(1.0, seed=number), 16000)
-    first, anna = ask(page, [], chosen=str(tmp_path / "0.wav"))
-    _, ben = ask(page, [], chosen=str(tmp_path / "1.wav"))
+    soundfile.write(tmp_path / "a.wav", noise(1.0), 16000)
+    first, anna = ask(page, [], chosen=str(tmp_path / "a.wav"))
+    _, ben = ask(page, [], tab="text", text="call james", task="", words="reply to this")
     again, anna = ask(page, anna, tab="text", text="good <b> morning", task="", words="reply to this")
-    assert len(anna) == 2 and len(ben) == 1 and anna[0].answer != ben[0].answer
+    assert [turn.said for turn in ben] == ["call james"] and anna[1].said == "good <b> morning" and len(anna) == 2
+    assert "call james" not in str(again)
     assert anna[0].answer in again[-1]["outcome"], "the instruction that the model was given tells of the first turn"
     assert [len(step["chat"]) for step in again if "chat" in step] == [4] * sum("chat" in step for step in again)
     assert again[-1]["chat"][2]["content"].startswith("good &lt;b&gt; morning"), "text, not HTML"
