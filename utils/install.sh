@@ -45,7 +45,7 @@ pip=("${venv}/bin/python" -m pip --disable-pip-version-check --quiet --quiet)  #
 constraints=${top}/constraints.txt
 "${pip[@]}" install --constraint "${constraints}" setuptools
 # setuptools is in the environment already: no second, isolated one to build in
-"${pip[@]}" install --no-build-isolation --constraint "${constraints}" --editable "${top}[mini,test]"
+"${pip[@]}" install --no-build-isolation --constraint "${constraints}" --editable "${top}[demo,mini,test]"
 "${pip[@]}" install --no-deps --constraint "${constraints}" espnet espnet_model_zoo
 "${venv}/bin/python" - <<'PYTHON'
 import sysconfig

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slm_espnet.data.audio import read_audio
+from slm_espnet.data.audio import AudioError, read_audio
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.errors import UserError
 
@@ -29,7 +29,10 @@ def read_speech(speech: Any, rate: int | None, sampling_rate: int) -> np.ndarray
     if isinstance(speech, str | Path):
         if str(speech).endswith("|"):  # a pipe of wav.scp: a name from outside must not run a command
             raise UserError(f"{speech}: a path ends in |; commands are not run here, give a file or an array")
-        return read_audio(AudioSource(str(speech)), sampling_rate)
+        try:
+            return read_audio(AudioSource(str(speech)), sampling_rate)
+        except AudioError as error:
+            raise UserError(f"{speech}: {error.message}; give a wav, flac, mp3 or ogg that plays") from error
     if isinstance(speech, Mapping) and {"array", "sampling_rate"} <= speech.keys():
         speech, rate = speech["array"], speech["sampling_rate"]
     elif isinstance(speech, tuple) and len(speech) == 2:

@@ -92,7 +92,7 @@ def usual_request(directory: Path, tasks: dict[str, Task]) -> tuple[str, str]:
     Returns:
         Names, either of which may be empty where nothing is known.
     """
-    recognition = [name for name, task in tasks.items() if [p.target for p in task.parts] == ["transcript"]]
+    recognition = [name for name, task in tasks.items() if task.is_recognition]
     task = next((name for name in ("asr", *recognition) if name in recognition), "")
     if not (directory / SEEN).is_file():
         return task, ""

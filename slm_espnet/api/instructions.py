@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from slm_espnet.errors import UserError
-from slm_espnet.tasks import Task
+from slm_espnet.tasks import DEFAULT_VARIANT, Task
 
 HISTORY = "history"  # name of the field, and of the variant of a task that has it
 WITH_HISTORY = "{instruction}. The conversation so far: {history}"  # for free text
@@ -64,14 +64,25 @@ class Instructions:
         wordings = [text for name in names if name in self.tasks for text in _wordings(self.tasks[name])]
         return "all" in names or any(re.fullmatch(_as_pattern(text), instruction) for text in wordings)
 
+    def takes_history(self, instruction: str, variant: str | None = None) -> bool:
+        """Whether earlier turns have a place in an instruction, or in a variant of a task's wordings."""
+        task = self.tasks.get(instruction)
+        if task is None:
+            return True
+        usual = variant in (None, DEFAULT_VARIANT)
+        wanted = (DEFAULT_VARIANT, HISTORY) if usual else (variant, f"{variant}_{HISTORY}")
+        return any(HISTORY in task.fields(name) for name in wanted if name in task.variants)
+
     def _of_task(self, task: Task, given: dict[str, str], said: str) -> str:
         if said:
             given[HISTORY] = said
-            if "variant" not in given and HISTORY in task.variants:
-                given["variant"] = HISTORY
+            variant = given.get("variant", DEFAULT_VARIANT)
+            with_history = HISTORY if variant == DEFAULT_VARIANT else f"{variant}_{HISTORY}"
+            if with_history in task.variants:
+                given["variant"] = with_history
         if "source" not in given and "target" in given and "language" in given:
             given["source"] = given.pop("language")  # the language spoken
-        known = {name for wording in task.eval_prompt.values() for name in _fields(wording)}
+        known = {name for variant in task.variants for name in task.fields(variant)}
         known |= {"variant", "language", "source", "target"}
         unknown = sorted(given.keys() - known)
         if unknown:
@@ -100,10 +111,6 @@ def _of_free_text(instruction: str, given: Mapping[str, str], said: str) -> str:
     if not said:
         return instruction
     return WITH_HISTORY.format(instruction=instruction.rstrip(" .:"), history=said)
-
-
-def _fields(wording: str) -> list[str]:
-    return [name for _, name, _, _ in string.Formatter().parse(wording) if name]
 
 
 def _wordings(task: Task) -> set[str]:

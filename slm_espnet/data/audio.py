@@ -27,9 +27,10 @@ FORMAT_CURE = "convert it to wav or flac, or let `command |` in wav.scp do it (f
 class AudioError(UserError):
     """Audio that cannot be used; other utterances are not affected."""
 
-    def __init__(self, reason: str, source: AudioSource, message: str) -> None:
-        super().__init__(f"{source}: {message}")
+    def __init__(self, reason: str, source: AudioSource, message: str, cure: str = "") -> None:
+        super().__init__("; ".join(filter(None, (f"{source}: {message}", cure))))
         self.reason = reason  # a few words, the same for every case of its kind: counted in reports
+        self.message = message  # without the file's name, and without a cure that only a data directory has
 
 
 def read_audio(source: AudioSource, sampling_rate: int, channel: int | None = None) -> np.ndarray:
@@ -106,12 +107,12 @@ def _open(source: AudioSource):
             yield file
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).rstrip(".")
-        raise AudioError("unreadable audio", source, f"cannot be read as audio ({reason}); {FORMAT_CURE}") from error
+        raise AudioError("unreadable audio", source, f"cannot be read as audio ({reason})", FORMAT_CURE) from error
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         cure = "correct wav.scp or bring the file" if missing else "check the path and its permissions"
-        message = f"{error.strerror or error}; {cure}"
-        raise AudioError("missing audio" if missing else "unreadable audio", source, message) from error
+        reason = "missing audio" if missing else "unreadable audio"
+        raise AudioError(reason, source, error.strerror or str(error), cure) from error
 
 
 def _stream(source: AudioSource) -> io.IOBase:

@@ -40,5 +40,18 @@ def environment() -> jinja2.Environment:
 
 def render(template: str, **values: Any) -> str:
     """A whole page."""
-    style = resources.files("slm_espnet.report").joinpath("templates/style.css").read_text(encoding="utf-8")
-    return environment().get_template(template).render(style=Markup(style), **values)
+    return environment().get_template(template).render(style=Markup(colours() + style()), **values)
+
+
+def colours() -> str:
+    """CSS of the colours of pages and figures, light and dark."""
+    return _template("colours.css")
+
+
+def style() -> str:
+    """CSS of the pages, without the colours."""
+    return _template("style.css")
+
+
+def _template(name: str) -> str:
+    return resources.files("slm_espnet.report").joinpath("templates", name).read_text(encoding="utf-8")

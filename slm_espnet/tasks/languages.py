@@ -19,6 +19,11 @@ def _table() -> tuple[dict[str, str], frozenset[str]]:
     return values["names"], frozenset(values["without_spaces"])
 
 
+def language_names() -> dict[str, str]:
+    """English names of all languages of the table by code, in the order of the names."""
+    return dict(sorted(_table()[0].items(), key=lambda item: item[1]))
+
+
 def primary(code: str) -> str:
     """The language of a code without script and region: `zh-CN` → zh, `cmn_hans_cn` → cmn."""
     return code.replace("_", "-").partition("-")[0].lower()

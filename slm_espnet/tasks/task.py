@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,6 +49,16 @@ class Task:
     def variants(self) -> tuple[str, ...]:
         """Names of the variants, in the order of the file."""
         return tuple(self.prompts)
+
+    @property
+    def is_recognition(self) -> bool:
+        """Whether the words spoken are the whole target."""
+        return [part.target for part in self.parts] == ["transcript"]
+
+    def fields(self, variant: str) -> tuple[str, ...]:
+        """Names of the fields of a variant's wording of evaluation, in its order, each once."""
+        names = [name for _, name, _, _ in string.Formatter().parse(self.eval_prompt[variant]) if name]
+        return tuple(dict.fromkeys(names))
 
     def prompt(self, rng: random.Random | None = None, *, variant: str | None = None, **fields: str) -> str:
         """The instruction, on one line.

@@ -202,7 +202,7 @@ def test_context_reaches_the_prompt_or_is_left_out(experiment, noise, monkeypatc
         ((np.zeros(10, np.float32),), {"rate": 16000}, "too short for one frame"),
         ((np.full(16000, np.nan, np.float32),), {"rate": 16000}, "NaN"),
         (("rm -rf x |",), {}, "commands are not run"),
-        (("missing.wav",), {}, "missing.wav"),
+        (("missing.wav",), {}, "missing.wav: No such file or directory; give a wav, flac, mp3 or ogg"),
         (("missing.wav", "say it", ), {"language": "en"}, "language= belongs to a task's wording"),
         (("missing.wav", "asr"), {"language": "de"}, "no prompt variant"),
         (("missing.wav", "asr"), {"question": "who"}, "no place for question"),

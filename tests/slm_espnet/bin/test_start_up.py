@@ -6,7 +6,7 @@ import sys
 from slm_espnet.bin import train
 from slm_espnet.training.launch import LAUNCH_OPTIONS
 
-HEAVY = ("torch", "espnet2", "transformers", "lhotse", "sacrebleu", "scipy")
+HEAVY = ("torch", "gradio", "espnet2", "transformers", "lhotse", "sacrebleu", "scipy")
 HELP = """
 import contextlib, importlib, io, sys
 from pathlib import Path

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_experiment import make_experiment
 
 HERE = Path(__file__).parent
 
@@ -24,7 +25,6 @@ def load(path: Path):
 
 
 fake_hub = load(HERE / "fake_hub.py")
-make_experiment = load(HERE.parent / "api" / "conftest.py").make_experiment
 
 
 class Failed(Exception):
