@@ -35,6 +35,7 @@ class Page:
         """Lay out the page of a model; `blocks` is what is served."""
         self.slm = slm
         self.forms = forms_of(slm.instructions.tasks)
+        self._ending: dict[str | None, list[Turn]] = {}  # visitor whose turn is to end → the dialog that is left
         # nothing is sent anywhere; what visitors record is deleted after an hour, and when the server ends
         with gr.Blocks(title=name, analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
             gr.Markdown(INTRODUCTION.format(name=name))
@@ -119,13 +120,14 @@ class Page:
         said = [self.tab, self.recorded, self.chosen, self.text, self.turns]
         of_request = {*said, *of_preview, self.phrases, self.with_history}
         shown = [self.error, self.chat, self.outcome, self.picture, self.turns, self.text]
-        asking = gr.on(  # one question at a time, whoever asks
-            [self.ask.click, self.words.submit, self.text.submit], self._ask, of_request, shown,
-            concurrency_limit=1, concurrency_id="model", api_visibility="private",
-            show_progress="minimal", show_progress_on=[self.error],
+        asked = [self.ask.click, self.words.submit, self.text.submit]
+        gr.on(asked, self._begin, None, None, **quietly)
+        gr.on(  # one question at a time, whoever asks
+            asked, self._ask, of_request, shown, concurrency_limit=1, concurrency_id="model",
+            api_visibility="private", show_progress="minimal", show_progress_on=[self.error],
         )  # fmt: skip
-        self.stop.click(self._restore, self.turns, shown, cancels=[asking], **quietly)
-        gr.on([self.clear.click, self.chat.clear], self._clear, None, shown, cancels=[asking], **quietly)
+        self.stop.click(self._stop, self.turns, None, **quietly)
+        gr.on([self.clear.click, self.chat.clear], self._clear, None, shown, **quietly)
 
     # The form
 
@@ -179,7 +181,7 @@ class Page:
         """Path of the recording of the tab that is open."""
         return {MICROPHONE: given[self.recorded], FILE: given[self.chosen]}.get(given[self.tab])
 
-    def _ask(self, given: Mapping[Any, Any]) -> Iterator[Updates]:
+    def _ask(self, given: Mapping[Any, Any], visitor: gr.Request) -> Iterator[Updates]:
         """The steps of a turn as changes of the page; what a user did wrong is said there."""
         turns: list[Turn] = given[self.turns]
         try:
@@ -189,6 +191,9 @@ class Page:
             yield {self.error: show.working(doing), self.picture: "", self.outcome: ""}
             pictured = False
             for progress in take_turn(self.slm, request, turns):
+                if visitor.session_hash in self._ending:
+                    yield self._ended(self._ending.pop(visitor.session_hash))
+                    return
                 updates = self._progress(progress, request, turns)
                 if not pictured:
                     updates[self.picture] = show.picture(progress.hearing)
@@ -212,12 +217,24 @@ class Page:
     def _of_dialog(self, turns: list[Turn]) -> Updates:
         return {self.chat: _as_text(messages(turns))}
 
-    def _restore(self, turns: list[Turn]) -> Updates:
-        """After a stop: the dialog as it was before the turn."""
-        return {self.error: show.working("Stopped."), **self._of_dialog(turns)}
+    # The end of a turn before it is complete. Gradio's own way (cancels=) lets steps come after it.
 
-    def _clear(self) -> Updates:
-        return {self.turns: [], self.error: "", self.outcome: "", self.picture: "", **self._of_dialog([])}
+    def _begin(self, visitor: gr.Request) -> None:
+        """What was stopped before plays no part."""
+        self._ending.pop(visitor.session_hash, None)
+
+    def _stop(self, turns: list[Turn], visitor: gr.Request) -> None:
+        """The turn that is going on ends at its next step, or when it is its turn; the dialog is as before."""
+        self._ending[visitor.session_hash] = turns
+
+    def _clear(self, visitor: gr.Request) -> Updates:
+        """A new dialog, also when a turn is going on."""
+        self._ending[visitor.session_hash] = []
+        return {**self._ended([]), self.error: ""}
+
+    def _ended(self, turns: list[Turn]) -> Updates:
+        stopped = {self.error: show.working("Stopped."), self.outcome: "", self.picture: ""}
+        return {**stopped, self.turns: turns, **self._of_dialog(turns)}
 
 
 def _as_text(chat: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """The page without a browser: what it shows of a turn, whose dialog it is, and what it does with errors."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -34,13 +35,20 @@ def page(slm):
     return Page(slm, "tiny")
 
 
-def ask(page, turns, **values):
-    """The updates of a turn, by the name of the component, and the dialog after it."""
+ANNA, BEN = SimpleNamespace(session_hash="anna"), SimpleNamespace(session_hash="ben")
+
+
+def ask(page, turns, during=lambda: None, **values):
+    """The updates of a turn of Anna's, by the name of the component, and the dialog after it."""
     components = {component: name for name, component in vars(page).items() if hasattr(component, "value")}
     components |= {component: name for name, component in page.fields.items()}
     given = {component: component.value for component in components}
     given |= {page.turns: turns, page.tab: "file"} | {getattr(page, name): value for name, value in values.items()}
-    updates = [{components[key]: value for key, value in step.items()} for step in page._ask(given)]
+    updates = []
+    page._begin(ANNA)
+    for step in page._ask(given, ANNA):
+        updates.append({components[key]: value for key, value in step.items()})
+        during()
     return updates, updates[-1].get("turns", turns)
 
 
@@ -69,6 +77,18 @@ def test_errors_are_said_and_the_dialog_goes_on(page, tmp_path, noise):
     assert "choose a file first" in steps[-1]["error"] and after == turns
     steps, after = ask(page, turns, chosen=str(tmp_path / "a.wav"))
     assert steps[-1]["error"] == "" and len(after) == 2
+
+
+def test_a_turn_ends_when_it_is_stopped_and_leaves_nothing(page, tmp_path, noise):
+    soundfile.write(tmp_path / "a.wav", noise(1.0), 16000)
+    _, turns = ask(page, [], chosen=str(tmp_path / "a.wav"))
+    steps, after = ask(page, turns, lambda: page._stop(turns, ANNA), chosen=str(tmp_path / "a.wav"))
+    assert len(steps) == 2 and after == turns and len(steps[-1]["chat"]) == 2 and "Stopped" in steps[-1]["error"]
+    steps, after = ask(page, turns, lambda: page._stop(turns, BEN), chosen=str(tmp_path / "a.wav"))
+    assert len(after) == 2, "others are not stopped"
+    steps, after = ask(page, turns, lambda: page._clear(ANNA), chosen=str(tmp_path / "a.wav"))
+    assert after == [] and steps[-1]["chat"] == []
+    assert len(ask(page, turns, chosen=str(tmp_path / "a.wav"))[1]) == 2, "what was stopped before plays no part"
 
 
 def test_the_form_follows_the_task(page):
