@@ -11,6 +11,7 @@ linear one). Utterances of 1 to 30 s are made up, see training_parts.py. Claims:
 
     encoder_in_loop  steps on cached encodings, and with the frozen encoder run on the waveforms in every step
     no_tricks        logits at target positions, batches by token budget and packing; without them; each alone
+    operations       matrix products and attention of the same ways, counted but not carried out
     memory           most bytes of a step, without and with these means (weights not counted; without a GPU the step is
                      run on tensors without data, see planning/measure.py)
     loader           how long a step waits for its batch, with encodings in memory-mapped shards on disk
@@ -152,16 +153,32 @@ class Waveforms:
         return (kept * (number < lengths[:, None])[..., None]).float()
 
 
+def means(encoder_decoder: bool) -> dict[str, tuple[str, bool, bool]]:
+    """Name → kind of batches, whether logits are at all positions, whether rows are shared."""
+    found = {
+        "none": ("even", True, False),
+        "target positions": ("even", False, False),
+        "token budget": ("filled", True, False),
+    }
+    if not encoder_decoder:
+        found["target positions, packing"] = ("even", False, True)
+        found["target positions, token budget"] = ("filled", False, False)
+    return {**found, "all": ("filled", False, True)}
+
+
+def both_batches(args: argparse.Namespace, trained: Trained, corpus: Sequence[Any]) -> dict[str, list[dict]]:
+    """Batches of one number of utterances as they come, and by token budget."""
+    kinds = {"even": even_batches(corpus, args.batch_size), "filled": filled_batches(corpus, args.budget)}
+    return {
+        kind: [make_batch(corpus, members, WIDTH, trained.llm.vocab_size) for members in batches]
+        for kind, batches in kinds.items()
+    }
+
+
 def no_tricks(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
     """All of it against nothing of it, and each alone."""
     trained = Trained(pair, WIDTH, args.device, args.dtype)
-    even, filled = even_batches(corpus, args.batch_size), filled_batches(corpus, args.budget)
-
-    def batched(members: Sequence[Sequence[int]]) -> list:
-        return [make_batch(corpus, some, WIDTH, trained.llm.vocab_size) for some in members]
-
-    batches = {"even": batched(even), "filled": batched(filled)}
-    losses = {}
+    batches, losses = both_batches(args, trained, corpus), {}
 
     def way(name: str, kind: str, plain: bool, packing: bool) -> Callable[[], None]:
         def run() -> None:
@@ -174,24 +191,36 @@ def no_tricks(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> Non
 
         return run
 
-    ways = {
-        "none": way("none", "even", True, False),
-        "target positions": way("target positions", "even", False, False),
-        "token budget": way("token budget", "filled", True, False),
-    }
-    if not trained.llm.is_encoder_decoder:
-        ways["target positions, packing"] = way("target positions, packing", "even", False, True)
-        ways["target positions, token budget"] = way("target positions, token budget", "filled", False, False)
-    ways["all"] = way("all", "filled", False, True)
+    ways = {name: way(name, *how) for name, how in means(trained.llm.is_encoder_decoder).items()}
     timings = in_turns(ways, args.repeats, clock_of(args.device))
     found = list(losses.values())
     tokens, slow = sum(one.tokens for one in corpus), timings["none"].median
     print(
-        f"{parts_of(trained)}; {len(even)} batches of {args.batch_size} utterances as they come, {len(filled)} of up "
-        f"to {args.budget} tokens; largest difference of the loss {max(found) - min(found):.1e}"
+        f"{parts_of(trained)}; {len(batches['even'])} batches of {args.batch_size} utterances as they come, "
+        f"{len(batches['filled'])} of up to {args.budget} tokens; largest difference of the loss "
+        f"{max(found) - min(found):.1e}"
     )
     cells = lambda name, t: (f"{tokens / t.median:.0f}", f"{slow / t.median:.2f}")  # noqa: E731
     table("means", timings, cells, "tokens/s", "speed")
+
+
+def operations(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
+    """What the same ways have to compute, counted on tensors without data."""
+    trained = Trained(pair, WIDTH, "cpu", args.dtype)
+    parts = parts_of(trained)
+    batches = both_batches(args, trained, corpus)
+    trained.to_meta()
+    numbers = f"{len(batches['even'])} batches of {args.batch_size}, {len(batches['filled'])} of up to {args.budget}"
+    print(f"{parts}; {numbers}")
+    print("|means|G operations|of it|", "|---|---|---|", sep="\n")
+    first = None
+    for name, (kind, plain, packing) in means(trained.llm.is_encoder_decoder).items():
+        if not trained.llm.is_encoder_decoder:
+            trained.llm._packing = packing  # was tried, on data
+        with torch.device("meta"):
+            total = sum(operations_of(trained, batch, plain) for batch in batches[kind])
+        first = first or total
+        print(f"|{name}|{total / 1e9:.0f}|{total / first:.2f}|", flush=True)
 
 
 def use_packing(trained: Trained, packing: bool) -> None:
@@ -200,9 +229,9 @@ def use_packing(trained: Trained, packing: bool) -> None:
         trained.llm.packing, trained.llm._packing = packing, None
 
 
-def operations_of(trained: Trained, batch: dict) -> int:
+def operations_of(trained: Trained, batch: dict, plain: bool = False) -> int:
     """Of a step, forward and backward."""
-    total = floors.operations(lambda: trained.loss(batch).backward())
+    total = floors.operations(lambda: (trained.plain_loss if plain else trained.loss)(batch).backward())
     trained.optimizer.zero_grad()
     return total
 
@@ -249,13 +278,13 @@ def floor(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
     batches = [
         make_batch(corpus, some, WIDTH, trained.llm.vocab_size) for some in filled_batches(corpus, args.budget)
     ]
-    operations = sum(operations_of(trained, batch) for batch in batches)
+    needed = sum(operations_of(trained, batch) for batch in batches)
     ways = {"steps": lambda: [trained.step(trained.loss(batch)) for batch in batches]}
     timing = in_turns(ways, args.repeats, clock_of(args.device))["steps"]
-    least, tokens = rate.seconds(operations), sum(one.tokens for one in corpus)
+    least, tokens = rate.seconds(needed), sum(one.tokens for one in corpus)
     print(rate)
     print(
-        f"{operations / 1e9:.0f} G operations in {len(batches)} steps: at least {least:.2f} s, found "
+        f"{needed / 1e9:.0f} G operations in {len(batches)} steps: at least {least:.2f} s, found "
         f"{timing.median:.2f} s ({100 * least / timing.median:.0f} % of the rate, spread {100 * timing.spread:.0f} %), "
         f"{tokens / timing.median:.0f} tokens/s"
     )
@@ -264,6 +293,7 @@ def floor(args: argparse.Namespace, pair: Any, corpus: Sequence[Any]) -> None:
 CLAIMS = {
     "encoder_in_loop": encoder_in_loop,
     "no_tricks": no_tricks,
+    "operations": operations,
     "memory": memory,
     "loader": loader_claim,
     "floor": floor,

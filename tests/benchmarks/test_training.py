@@ -95,3 +95,12 @@ def test_the_corpus_has_mixed_lengths_and_batches_hold_all_of_it(top):
 def test_a_step_has_operations_to_be_counted(benchmark, capsys):
     lines = lines_of(benchmark, capsys, "tiny_causal", "floor")
     assert any("G operations in" in line and "of the rate" in line for line in lines)
+
+
+@pytest.mark.parametrize("pair", ["tiny_t5", "tiny_causal"])
+def test_all_means_together_compute_least(benchmark, capsys, pair):
+    lines = lines_of(benchmark, capsys, pair, "operations")
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:]
+    shares = [float(row[2]) for row in rows]
+    assert rows[0][0] == "none" and rows[-1][0] == "all" and shares[0] == 1.0
+    assert shares[-1] == min(shares) < 0.9

@@ -198,7 +198,9 @@ if begin 4 "training of the adapter"; then
         log "logs are in ${slm_exp}/train.log"
         shapes=()
         for name in speech_shape target_shape prompt_shape; do
-            [ "${name}" != prompt_shape ] || [ -f "${stats}/$(joined "${train_set}")/${name}" ] || continue # of before
+            for names in "${train_set}" "${valid_set}"; do # older statistics have no prompt_shape
+                [ "${name}" != prompt_shape ] || [ -f "${stats}/$(joined "${names}")/${name}" ] || continue 2
+            done
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
