@@ -8,8 +8,8 @@
 All ways decode the same utterances in turns in one process; of a trained model, adapter and prompt belong to the time,
 and encodings are read. Printed: median time of an utterance (CPU time; on a GPU wall time) and spread, speed against
 the first way of the same beam size, RTFx (seconds of speech answered in a second, encodings being there), passes of the
-LLM's decoder for a token, WER, how many answers are those of transformers' generate one by one, token for token (with
-beams: those of its batches), and the floor: the longer of the time that the operations of the way take as bare matrix
+LLM's decoder for a token, WER, how many answers are those of the first way, token for token (with beams: those of
+generate in batches), and the floor: the longer of the time that the operations of the way take as bare matrix
 products, and of that which its weights take to be read, in every pass, at the rate of a copy.
 """
 
@@ -49,7 +49,8 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--batch_size", type=int, default=16, help="Utterances in one batch (default 16)")
     group.add_argument("--beam_size", type=int, default=4, help="Of beam search (default 4); 1 leaves it out")
     group.add_argument("--seconds", type=float, default=0.0, help="Of speech in an utterance, for RTFx")
-    group.add_argument("--without_generate", action="store_true", help="Leave transformers' generate out: it is slow")
+    group.add_argument("--without_generate", action="store_true", help="Leave transformers' generate out")
+    group.add_argument("--only_batches", action="store_true", help="Leave out what decodes one by one: it is slow")
     add_device_options(parser)
     return parser
 
@@ -105,10 +106,12 @@ class Ways:
         self.runs: dict[str, Callable[[], None]] = {}
         beams, many = args.beam_size, args.batch_size
         if not args.without_generate:
-            self._generate("generate, one by one", 1, 1)
+            if not args.only_batches:
+                self._generate("generate, one by one", 1, 1)
             self._generate("generate, batches", many, 1)
-        self._ours("greedy, one by one", 1)
-        self._ours("exact drafts, one by one", 1, ctc_draft="exact")
+        if not args.only_batches:
+            self._ours("greedy, one by one", 1)
+            self._ours("exact drafts, one by one", 1, ctc_draft="exact")
         self._ours("greedy, batches", many)
         self._ours("exact drafts, batches", many, ctc_draft="exact")
         if isinstance(subject, Trained):
