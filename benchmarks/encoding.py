@@ -113,6 +113,8 @@ class Ways:
     ) -> None:
         self.pipeline, self.recordings, self.args = pipeline, recordings, args
         self.job_directory = folder / "encodings"
+        # what an encoder finds out about itself by being tried, it finds once: that belongs to loading
+        pipeline.encode([np.zeros(length, np.float32) for length in (16000, 15000)])
         # as the job sees them: lengths from the headers, longest first
         self.sorted, left_out = look_at_headers(recordings, MAX_SECONDS)
         if left_out:

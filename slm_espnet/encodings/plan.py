@@ -18,7 +18,8 @@ from slm_espnet.foundation import Foundation
 from slm_espnet.weights import weights_sha256
 
 MOST_IN_BATCH = 256  # recordings
-MOST_PADDING = 0.05  # of a batch, where lengths are known
+MOST_PADDING = 0.05  # of all batches together, where lengths are known
+PADDING_OF_A_BATCH = (1.0, 0.3, 0.2, 0.15, 0.1, 0.07, MOST_PADDING)  # bounds that are tried, the widest first
 ASSUMED_SECONDS = 20.0  # of the output of a command, which is not run to plan
 MODEL_FILES = ("*.safetensors", "*.pth", "*.bin", "config.yaml", "config.json", "preprocessor_config.json")
 
@@ -132,15 +133,26 @@ def too_long(recording: Recording, seconds: float, max_seconds: float) -> LeftOu
 def batches(recordings: Sequence[Recording], batch_seconds: float) -> list[list[Recording]]:
     """Neighbours of a list sorted by length, longest first, in batches of at most so many seconds, padding included.
 
-    No more than MOST_PADDING of a batch is padding, as far as lengths are known.
+    Of all batches together at most MOST_PADDING is padding, as far as lengths are known: a large set's full batches
+    hold far less, those of a small set end before recordings become too short for them.
     """
+    for padding in PADDING_OF_A_BATCH:
+        result = _batches(recordings, batch_seconds, padding)
+        padded = sum(_planned(batch[0]) * len(batch) for batch in result)
+        if sum(map(_planned, recordings)) >= (1 - MOST_PADDING) * padded:
+            break
+    return result
+
+
+def _batches(recordings: Sequence[Recording], batch_seconds: float, most_padding: float) -> list[list[Recording]]:
+    """The same with a bound on the padding of each batch."""
     result: list[list[Recording]] = []
     filled = 0.0  # seconds of audio in the last batch
     for recording in recordings:
         seconds = _planned(recording)
         if result and len(result[-1]) < MOST_IN_BATCH:
             padded = _planned(result[-1][0]) * (len(result[-1]) + 1)
-            if padded <= batch_seconds and filled + seconds >= (1 - MOST_PADDING) * padded:
+            if padded <= batch_seconds and filled + seconds >= (1 - most_padding) * padded:
                 result[-1].append(recording)
                 filled += seconds
                 continue
