@@ -10,6 +10,8 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from slm_espnet.adapter.adapter import Adapter
 from slm_espnet.adapter.embedding_mixture import EmbeddingMixtureOutput
+from slm_espnet.llm.hf_causal import output_layer
+from slm_espnet.loss import Output, target_loss
 from slm_espnet.planning.measure import peak_bytes
 from slm_espnet.planning.models import EncoderSize
 from slm_espnet.planning.workload import Workload
@@ -64,8 +66,8 @@ def training_bytes(llm: torch.nn.Module, adapter: Adapter, width: int, frames: i
         embeddings = _adapt(adapter, torch.empty(batch, frames, width), llm.get_input_embeddings().weight)
         embeddings = embeddings[:, :positions].to(llm.dtype)
         inputs = torch.cat([torch.empty(batch, prompt, embeddings.size(2), dtype=llm.dtype), embeddings], dim=1)
-        logits = _logits(llm, inputs, workload.target_tokens)
-        logits.float().log_softmax(-1)[..., 0].sum().backward()
+        states = _states(llm, inputs, workload.target_tokens)
+        target_loss(states, torch.empty(len(states), dtype=torch.int64), _output(llm)).total.backward()
 
     try:
         return peak_bytes(torch.nn.ModuleList([llm, adapter]), compute)
@@ -92,24 +94,33 @@ def _causal_mask(batch: int, size: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(batch, 1, size, size, dtype=dtype)
 
 
-def _logits(llm: torch.nn.Module, inputs: torch.Tensor, target: int) -> torch.Tensor:
-    """Logits (B, target, V), as loss_logits of both kinds computes them."""
+def _states(llm: torch.nn.Module, inputs: torch.Tensor, target: int) -> torch.Tensor:
+    """Hidden states (B * target, H) at the target positions, as target_states of both kinds computes them."""
     batch, size = inputs.shape[:2]
     if llm.config.is_encoder_decoder:
         encoded = llm.get_encoder()(inputs_embeds=inputs).last_hidden_state
         ids = torch.empty(batch, target, dtype=torch.int64)
         decoder = llm.get_decoder()
         hidden = decoder(input_ids=ids, encoder_hidden_states=encoded, use_cache=False).last_hidden_state
-        return llm.lm_head(hidden)
+        return hidden.flatten(0, 1)
     previous = llm.get_input_embeddings()(torch.empty(batch, target - 1, dtype=torch.int64))
     size += target - 1
-    return llm(
+    hidden = llm.base_model(
         inputs_embeds=torch.cat([inputs, previous], dim=1),
         attention_mask=_causal_mask(batch, size, llm.dtype),
         position_ids=torch.empty(batch, size, dtype=torch.int64),
         use_cache=False,
-        logits_to_keep=target,
-    ).logits
+    ).last_hidden_state
+    return hidden[:, -target:].flatten(0, 1)
+
+
+def _output(llm: torch.nn.Module) -> Output:
+    """The output layer, as logits of both kinds computes it."""
+    size = llm.get_input_embeddings().weight.size(0)
+    if llm.config.is_encoder_decoder:
+        return Output(llm.lm_head, size)
+    head = output_layer(llm)
+    return Output(lambda states: type(llm).forward(head, inputs_embeds=states[None]).logits[0], size)
 
 
 def decoding_bytes(llm: torch.nn.Module, positions: int, workload: Workload) -> int:
