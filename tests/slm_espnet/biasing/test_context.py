@@ -15,6 +15,7 @@ from slm_espnet.biasing.null_model import save_background
 from slm_espnet.biasing.options import BiasingOptions, save_options
 from slm_espnet.encodings.layout import Encoding
 from slm_espnet.errors import UserError
+from slm_espnet.length_reduction.base import CTCPath
 from slm_espnet.length_reduction.build import build_static_reduction
 
 
@@ -28,7 +29,7 @@ def encoding(ctc):
     def make(frames, reduction="ctc_blank", **conf):
         found = ctc.posteriors(ctc.frames(frames) if isinstance(frames, str) else frames)
         log_probs = torch.from_numpy(found.dense())
-        kept = build_static_reduction(reduction, conf)(log_probs, log_probs, 0)
+        kept = build_static_reduction(reduction, conf)(log_probs, CTCPath.of(log_probs, 0))
         arrays = (kept.frames.numpy(), kept.positions.numpy(), kept.stops.numpy())
         return Encoding(*arrays, frames_total=found.frames, seconds=1.0, ctc_hypothesis="", posteriors=found)
 

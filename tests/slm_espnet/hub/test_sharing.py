@@ -61,8 +61,8 @@ def test_an_upload_that_breaks_off_goes_on(hub, client, package):
     done = client("upload", folder=package, repo="me/third", token=TOKEN)
     weights = list(package.rglob("*.safetensors"))
     assert done["changed"] and hub.faults == [] and len(weights) == 3
-    # one is sent twice: the one whose connection broke
-    assert hub.count("PUT /_lfs/") == len(weights) + 1
+    # the one whose connection broke is sent twice, and so may be those under way beside it; after the commit none
+    assert len(weights) < hub.count("PUT /_lfs/") <= 2 * len(weights)
     assert hub.count("POST /api/models/me/third/commit/") == 2
 
 
