@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from tiny_decoding import corpus, decoded
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from slm_espnet.llm.build import build_llm
+
+__all__ = ["corpus", "decoded"]
 
 KINDS = {"t5": ("hf_seq2seq", AutoModelForSeq2SeqLM), "llama": ("hf_causal", AutoModelForCausalLM)}
 

@@ -1,129 +1,22 @@
 """The decoding command on a tiny corpus: jobs, resuming, the two bounds, live audio, what is left out and refused."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-import yaml
+from tiny_decoding import SHORT, hypotheses, lines, run, same
 
-from slm_espnet.bin import decode, encode
-from slm_espnet.checkpoint import load_model, save_adapter
-from slm_espnet.data.datadir import AudioSource, Row, read_data_dir
+from slm_espnet.bin import decode
+from slm_espnet.checkpoint import load_model
+from slm_espnet.data.datadir import AudioSource, read_data_dir
 from slm_espnet.data.writer import write_data_dir
-from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.inference import Decoder, Request, TextModel
 from slm_espnet.prompt import PromptTemplate
-from slm_espnet.training.build import apply_foundation, build_model
-
-RATE = 16000
-SHORT = ["--max_length", "12"]
-
-
-def make_encoder(folder):
-    """A random wav2vec2 CTC model with six characters."""
-    from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
-
-    folder.mkdir()
-    tokens = {token: i for i, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdef"])}
-    (folder / "vocab.json").write_text(json.dumps(tokens))
-    Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
-    torch.manual_seed(4)
-    config = Wav2Vec2Config(
-        vocab_size=len(tokens), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        conv_dim=(8, 8), conv_kernel=(80, 8), conv_stride=(80, 4), num_conv_pos_embeddings=4,
-        num_conv_pos_embedding_groups=2, feat_extract_norm="layer", do_stable_layer_norm=True, pad_token_id=0,
-        ctc_loss_reduction="mean",
-    )  # fmt: skip
-    model = Wav2Vec2ForCTC(config).eval()
-    with torch.no_grad():
-        model.lm_head.weight.mul_(60.0)
-    model.save_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory, sharp_t5):
-    """Foundation, a data directory of 11 rows over 8 recordings of which one is broken, encodings, a trained model."""
-    top = tmp_path_factory.mktemp("corpus")
-    make_encoder(top / "encoder")
-    foundation = {
-        "speech_encoder": "hf_ctc", "speech_encoder_conf": {"model": "./encoder"}, "length_reduction": "none",
-        "llm": "hf_seq2seq", "llm_conf": {"model": str(sharp_t5)}, "prompt_conf": {"end": "<eos>"},
-    }  # fmt: skip
-    (top / "pair.yaml").write_text(yaml.safe_dump(foundation))
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(8):
-        path = top / f"{i}.wav"
-        soundfile.write(path, (0.3 * rng.normal(size=RATE // 4 * (1 + i % 3) + 100 * i)).astype(np.float32), RATE)
-        common = dict(audio=AudioSource(str(path)), language="en", speaker="s", context=("james", "mary"))
-        rows.append(Row(f"a{i}", text=f"call {i}", prompt="recognize", task="asr", **common))
-        if i % 3 == 0:
-            transcript = None if i == 3 else "call mary"
-            common["transcript"] = transcript
-            rows.append(Row(f"q{i}", text="yes", prompt="translate this speech", task="ast", **common))
-    write_data_dir(top / "data", rows)
-    (top / "7.wav").write_bytes(b"")
-    paths = ["--data_dir", str(top / "data"), "--output_dir", str(top / "encodings")]
-    assert encode.main(["--foundation", str(top / "pair.yaml"), *paths, "--max_failed", "0.5"]) == 0
-
-    reader = EncodingReader(top / "encodings")
-    config = {
-        "foundation": str(top / "pair.yaml"), "input_size": reader.dim, "encoding_fingerprint": reader.fingerprint,
-        "adapter": "mlp", "adapter_conf": {"size": 16}, "adapter_output": "linear",
-    }  # fmt: skip
-    apply_foundation(config)
-    torch.manual_seed(6)
-    model = build_model(config)
-    config["llm_identity"] = model.llm.identity()
-    (top / "exp").mkdir()
-    (top / "exp" / "config.yaml").write_text(yaml.safe_dump(config))
-    save_adapter(model.state_dict(), config, top / "exp" / "adapter.safetensors")
-    return top
-
-
-def run(corpus, output, *options, encodings=True, status=0):
-    arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(output), *SHORT, *options]
-    if encodings:
-        arguments += ["--encodings_dir", str(corpus / "encodings")]
-    if "--input" not in options:
-        arguments += ["--model_dir", str(corpus / "exp")]
-    if "--max_failed" not in options:
-        arguments += ["--max_failed", "0.5"]
-    assert decode.main(arguments) == status
-    return output
-
-
-def lines(path):
-    return {line.split()[0]: line for line in path.read_text(encoding="utf-8").splitlines()}
-
-
-def hypotheses(directory):
-    found = [json.loads(line) for line in (directory / "hypotheses.jsonl").read_bytes().splitlines()]
-    assert [h["utt_id"] for h in found] == sorted(h["utt_id"] for h in found)
-    return {h["utt_id"]: h for h in found}
-
-
-@pytest.fixture(scope="module")
-def decoded(corpus, tmp_path_factory):
-    """Everything decoded by one job."""
-    return run(corpus, tmp_path_factory.mktemp("decoded") / "greedy")
-
-
-def same(one, other):
-    assert one.keys() == other.keys()
-    for utt_id in one:
-        assert one[utt_id]["token_ids"] == other[utt_id]["token_ids"] and one[utt_id]["text"] == other[utt_id]["text"]
-        assert one[utt_id]["score"] == pytest.approx(other[utt_id]["score"], abs=1e-2)
 
 
 def test_every_utterance_comes_out_or_is_left_out_with_its_reason(corpus, decoded):
@@ -151,65 +44,6 @@ def test_jobs_merged_are_one_job(corpus, decoded, tmp_path):
     assert not (tmp_path / "out" / "text").exists()
     run(corpus, tmp_path / "out", "--num_jobs", "3", "--merge", "true")
     same(hypotheses(tmp_path / "out"), hypotheses(decoded))
-
-
-def test_a_killed_job_is_resumed_and_a_complete_one_is_left_alone(corpus, decoded, tmp_path, capsys, monkeypatch):
-    output = tmp_path / "out"
-    run(corpus, output, "--job", "1", "--num_jobs", "2")
-    path = output / "hypotheses.1.jsonl"
-    whole = path.read_bytes().splitlines(keepends=True)
-    (output / "done.1").unlink()
-    path.write_bytes(whole[0] + whole[1] + whole[2][:30])
-    asked = []
-    original = Decoder.decode_batches
-    monkeypatch.setattr(
-        Decoder, "decode_batches", lambda self, r, done: asked.append(len(r) - len(done)) or original(self, r, done)
-    )
-    run(corpus, output, "--job", "1", "--num_jobs", "2")
-    assert asked == [len(whole) - 2] and "2 of them decoded before" in capsys.readouterr().out
-    run(corpus, output, "--job", "1", "--num_jobs", "2")
-    run(corpus, output, "--job", "2", "--num_jobs", "2")
-    run(corpus, output, "--num_jobs", "2", "--merge")
-    assert len(asked) == 2  # the first job was not decoded a third time
-    same(hypotheses(output), hypotheses(decoded))
-    before = {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
-    run(corpus, output)
-    assert "already decoded" in capsys.readouterr().out
-    assert before == {p.name: p.stat().st_mtime_ns for p in output.iterdir()}
-
-
-def killed_in_its_second_write(decode_all):
-    """Decode in a process of its own that is killed half-way through a line; whether it was."""
-    child = os.fork()
-    if child == 0:
-        real, calls = JobWriter.add, []
-
-        def add(self, results):
-            calls.append(1)
-            if len(calls) == 2:
-                self._file.write(b'{"utt_id": "a')
-                os.kill(os.getpid(), signal.SIGKILL)
-            real(self, results)
-
-        JobWriter.add = add
-        try:
-            decode_all()
-            os._exit(0)
-        finally:
-            os._exit(99)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
-
-
-def test_killed_again_and_again_it_ends_in_the_same_bytes(corpus, tmp_path):
-    kills = 0
-    while killed_in_its_second_write(lambda: run(corpus, tmp_path / "killed", "--batch_size", "2")):
-        kills += 1
-    run(corpus, tmp_path / "whole", "--batch_size", "2")
-    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "killed").iterdir()} == files
-    assert kills == 4, "five batches"
 
 
 def test_from_audio_as_from_encodings(corpus, decoded, tmp_path):
@@ -291,24 +125,6 @@ def spy_texts(texts, original):
         return original(self, given, prompts)
 
     return embed
-
-
-def test_too_little_memory_names_what_to_lower_and_keeps_what_is_decoded(corpus, decoded, tmp_path, monkeypatch):
-    original = Decoder._decode
-    calls = []
-
-    def sometimes(self, batch):
-        calls.append(batch)
-        if len(calls) == 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(self, batch)
-
-    monkeypatch.setattr(Decoder, "_decode", sometimes)
-    with pytest.raises(UserError, match="lower --batch_tokens or --batch_size"):
-        run(corpus, tmp_path / "out", "--batch_size", "4")
-    run(corpus, tmp_path / "out", "--batch_size", "2")
-    assert [len(batch) for batch in calls] == [4, 4, 2, 2, 2]
-    same(hypotheses(tmp_path / "out"), hypotheses(decoded))
 
 
 def test_several_sets_and_tasks_in_one_call(corpus, tmp_path):
