@@ -10,7 +10,6 @@ import inspect
 import itertools
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -61,7 +60,7 @@ from slm_espnet.training.loading import SharedIterFactory
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
-from slm_espnet.training.shapes import Shapes, read_shapes
+from slm_espnet.training.shapes import Shapes, known_shapes, read_shapes
 from slm_espnet.training.shaping import TOKENS
 from slm_espnet.training.trainer import SLMTrainer
 
@@ -328,7 +327,7 @@ class SLMTask(AbsTask):
     @classmethod
     def training_shapes(cls, args: argparse.Namespace) -> Shapes:
         """Lengths of every training example."""
-        return _read_shapes(tuple(args.train_shape_file), state_of(args.train_shape_file))
+        return known_shapes(tuple(args.train_shape_file), state_of(args.train_shape_file))
 
     @classmethod
     def training_groups(cls, args: argparse.Namespace) -> Groups:
@@ -358,8 +357,8 @@ class SLMTask(AbsTask):
     @classmethod
     def _by_tokens(cls, args: argparse.Namespace, iter_options: IteratorOptions) -> AbsIterFactory:
         """All examples of a validation in batches that ESPnet does not know."""
-        batches = list(shuffled_batches(args, iter_options, read_shapes(iter_options.shape_files)))
-        batches = batches[: iter_options.num_batches]
+        found = shuffled_batches(args, iter_options, read_shapes(iter_options.shape_files))
+        batches = list(found)[: iter_options.num_batches]
         return SequenceIterFactory(
             dataset=cls.build_dataset(args, iter_options, set(itertools.chain(*batches))),
             batches=batches,
@@ -398,8 +397,3 @@ class SLMTask(AbsTask):
             pin_memory=args.ngpu > 0,
         )
         return CountedIterFactory(inner, cls.training_groups(args))
-
-
-@lru_cache(maxsize=2)  # asked for several times at the start of a training
-def _read_shapes(files: tuple[str, ...], _state: tuple) -> Shapes:
-    return read_shapes(files)

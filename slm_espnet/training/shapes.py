@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ def read_shapes(paths: Sequence[str | Path]) -> Shapes:
         lengths.append(length)
         dims.append(dim)
     return Shapes(ids, tuple(lengths), tuple(dims))
+
+
+@lru_cache(maxsize=2)  # asked for several times at the start of a training
+def known_shapes(paths: tuple[str, ...], _state: tuple) -> Shapes:
+    """`read_shapes` once for a state of the files (`groups.state_of`)."""
+    return read_shapes(paths)
 
 
 def _read(path: Path, like: np.ndarray | None) -> tuple[bool, np.ndarray, np.ndarray, int]:
