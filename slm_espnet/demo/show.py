@@ -11,19 +11,13 @@ from markupsafe import Markup
 from slm_espnet.api.results import Hearing, Timings
 from slm_espnet.demo.drawing import draw
 from slm_espnet.demo.turn import Progress
-from slm_espnet.report.page import colours
+from slm_espnet.report.page import colours, templates
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates of this room, escaping everything that is not Markup; an unknown name is an error."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("slm_espnet.demo"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates of this room."""
+    made = templates("slm_espnet.demo")
     made.filters["clock"] = clock
     return made
 

@@ -22,16 +22,21 @@ from slm_espnet.scoring.report import MOST_SPEAKERS
 SYSTEM_NAMES = {"slm": "SLM", "cascade": "cascade", "bound": "bound", "ctc_greedy": "CTC greedy"}
 
 
-@functools.cache
-def environment() -> jinja2.Environment:
-    """The templates of this package, escaping everything that is not Markup; an unknown name is an error."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("slm_espnet.report"),
+def templates(package: str) -> jinja2.Environment:
+    """The templates of a package, escaping everything that is not Markup; an unknown name is an error."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of reports, and what they know."""
+    made = templates("slm_espnet.report")
     made.filters.update(number=number, gain=gain, metric=label_of, state=state_of)
     made.globals.update(system_names=SYSTEM_NAMES, lower_is_better=LOWER_IS_BETTER, colours=COLOURS)
     made.globals.update(most_speakers=MOST_SPEAKERS)
