@@ -61,7 +61,7 @@ from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.shapes import Shapes, known_shapes, read_shapes
-from slm_espnet.training.shaping import TOKENS
+from slm_espnet.training.shaping import TOKENS, with_prompts
 from slm_espnet.training.trainer import SLMTrainer
 
 adapter_choices = ClassChoices("adapter", BODIES, type_check=AbsAdapterBody, default="transformer")
@@ -221,6 +221,7 @@ class SLMTask(AbsTask):
         if args.ngpu > args.gpus_per_process and not args.distributed:
             raise UserError(f"--ngpu {args.ngpu} takes several processes: start python -m slm_espnet.bin.train")
         args.ngpu = min(args.ngpu, 1)
+        args.fold_length = with_prompts(args.fold_length, args.train_shape_file)
         with cls._lock(Path(args.output_dir)) if cls._writes(args) else contextlib.nullcontext():
             super().main_worker(args)
         if torch.distributed.is_initialized():

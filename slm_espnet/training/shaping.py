@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,15 @@ from slm_espnet.errors import UserError
 
 TOKENS = "tokens"  # our own
 KINDS = ("unsorted", "sorted", "folded", "length", "numel", TOKENS)
+PROMPTS = "prompt_shape"  # name of stage 3's file of prompt lengths, the last one
+NEVER = 1 << 30  # tokens of a prompt: no batch is halved for it
 CHUNK = 1 << 20  # lengths at a time as Python's integers
+
+
+def with_prompts(fold_lengths: Sequence[int], shape_files: Sequence[str]) -> list[int]:
+    """Fold lengths of speech and targets, with one for prompts where these have a shape file and no length is given."""
+    has_prompts = bool(shape_files) and Path(shape_files[-1]).name == PROMPTS
+    return [*fold_lengths, *([NEVER] if has_prompts and len(fold_lengths) == len(shape_files) - 1 else ())]
 
 
 @dataclass(frozen=True)

@@ -345,3 +345,13 @@ def test_memory_is_planned_before_a_model_is_loaded_that_is_dealt_out(work, tmp_
     with pytest.raises(UserError, match="device_map auto: the weights take .* there is room for"):
         train(work, tmp_path / "exp", "--llm_conf", "device_map=auto", "--llm_conf", "max_memory={'cpu': 1000}")
     assert "go to devices" not in caplog.text
+
+
+def test_folded_batches_beside_a_shape_file_of_prompts(work, tmp_path):
+    more = []
+    for kind, part in (("train", "train"), ("valid", "dev")):
+        for name in ("target_shape", "prompt_shape"):
+            more += [f"--{kind}_shape_file", work / "stats" / part / name]
+    folded = ["--batch_type", "folded", "--fold_length", 20, "--fold_length", 50, "--max_epoch", 1]
+    train(work, tmp_path / "exp", *more, *folded)
+    assert (tmp_path / "exp" / "checkpoint.pth").is_file()
