@@ -138,6 +138,8 @@ def test_the_signal_before_the_time_limit_reaches_the_command_which_goes_on_late
     assert len(jobs) == 3
     for job in jobs:  # what --signal=B:USR1@120 does two minutes before the end
         cluster.call("scancel", "--batch", "--signal=USR1", job)
+    for name, nodes in (("train.log", 1), ("two.log", 2)):  # one that saw `enough` first would end without saving
+        until(lambda path=tmp_path / name, nodes=nodes: path.read_text().count("saved\n") == nodes)
     (tmp_path / "enough").touch()
     assert trained.end() == 0, trained.said
     assert several.end() == 0, several.said
