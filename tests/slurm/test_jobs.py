@@ -158,8 +158,8 @@ def test_jobs_that_had_to_make_room_come_back(launch, cluster, tmp_path):
     lost = launch("--num_threads", "4", "--partition", "cancelled", "JOB=1", "b/x.JOB.log", "sh", "-c",
                   script.replace("JOB", "b"))  # fmt: skip
     queued.file("runs.a"), lost.file("runs.b")
-    urgent = launch("--num_threads", "4", "--partition", "urgent", "JOB=1:2", "c/x.JOB.log", "sh", "-c",
-                    "touch enough")  # fmt: skip
+    both = "touch here.JOB; while [ ! -e here.1 ] || [ ! -e here.2 ]; do sleep 0.1; done; touch enough"
+    urgent = launch("--num_threads", "4", "--partition", "urgent", "JOB=1:2", "c/x.JOB.log", "sh", "-c", both)
     assert urgent.end() == 0, urgent.said
     assert queued.end() == 0, queued.said
     assert lost.end() == 0, lost.said
