@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,14 @@ OTHER_DIRECTORIES = {
     "adapter.safetensors": "holds a trained adapter",
     "speech_shape": "holds statistics (the output of stage 3)",
 }
+
+
+def is_span(start: float, stop: float | None) -> bool:
+    """Whether two times in seconds are the begin and the end (None: that of the recording) of a part of a recording.
+
+    Tables written by pandas hold `nan` for what is missing: it is no time, and neither is `inf`.
+    """
+    return 0 <= start < math.inf and (stop is None or start < stop < math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +161,8 @@ class RowBuilder:
         except (IndexError, ValueError):
             message = f"expected `recording start end`, found {line.value!r}; correct it"
             return Problem("bad segment", line.where, message)
-        if start < 0 or (stop <= start and stop != -1):
-            message = f"the segment from {start:g} to {stop:g} s is empty or begins before 0; correct it"
+        if not is_span(start, None if stop == -1 else stop):
+            message = f"the segment from {start:g} to {stop:g} s is no part of a recording; correct it"
             return Problem("bad segment", line.where, message)
         source = self.recordings.get(recording)
         if source is None:

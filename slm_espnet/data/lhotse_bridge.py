@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from slm_espnet import compat
 from slm_espnet.data.corpus import CorpusWriter
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource, Row, is_span
 from slm_espnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -164,4 +164,4 @@ def bad_times(start: str, stop: str) -> str | None:
         first, last = float(start), float(stop)
     except ValueError:
         return f"{start!r} and {stop!r} are not times in seconds"
-    return None if 0 <= first < last else f"the segment from {start} to {stop} s is empty or begins before 0"
+    return None if is_span(first, last) else f"the segment from {start} to {stop} s is no part of a recording"

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from slm_espnet.data.datadir import COMPLETE_TABLES, iter_data_dir, make_builder, present_tables
+from slm_espnet.data.datadir import COMPLETE_TABLES, is_span, iter_data_dir, make_builder, present_tables
 from slm_espnet.data.table import BYTE_ORDER_MARK
 from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write
@@ -197,7 +197,7 @@ def _segment_keys(directory: Path, tables: list[str]):
     def key_of(value: bytes) -> bytes:
         recording, start, stop = value.split()[:3]
         first, last = float(start), float(stop)
-        if first < 0 or (last <= first and last != -1):
+        if not is_span(first, None if last == -1 else last):
             raise _Irregular
         try:
             path = recordings[recording.decode()].value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -33,8 +34,12 @@ def merge_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> str:
     Raises:
         ValueError: their numbers differ.
     """
-    joiner = "" if _is_unspaced(texts) else " "
-    return joiner.join(text for text in divide_texts(pieces, texts) if text)
+    if len(texts) == 1 == len(pieces):
+        return texts[0]
+    merged = ""
+    for text in filter(None, divide_texts(pieces, texts)):
+        merged += (" " if merged and _has_blank(merged[-1], text[0]) else "") + text
+    return merged
 
 
 def divide_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> list[str]:
@@ -42,12 +47,12 @@ def divide_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> list[str]:
 
     Arguments and errors as `merge_texts`.
     """
-    joiner = "" if _is_unspaced(texts) else " "
+    unspaced = _is_unspaced(texts)
     words: list[str] = []
     owners: list[int] = []  # the piece that each word comes from
     before = 0.0  # words per second of the piece before
     for number, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
-        units = list(text.replace(" ", "")) if not joiner else text.split()
+        units = _characters(text) if unspaced else text.split()
         rate = len(units) / max(piece.stop - piece.start, 1e-3)
         if piece.overlap and words and units:
             left, right = crossing(words, units, piece.overlap * before, piece.overlap * rate)
@@ -55,7 +60,9 @@ def divide_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> list[str]:
         words += units
         owners += [number] * len(units)
         before = rate
-    return [joiner.join(w for w, owner in zip(words, owners, strict=True) if owner == n) for n in range(len(texts))]
+    joiner = "" if unspaced else " "
+    owned = ([w for w, owner in zip(words, owners, strict=True) if owner == n] for n in range(len(texts)))
+    return [joiner.join(some).strip() for some in owned]
 
 
 def crossing(left: Sequence[str], right: Sequence[str], left_count: float, right_count: float) -> tuple[int, int]:
@@ -131,8 +138,26 @@ def _plain(word: str) -> str:
     return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN") or folded
 
 
+def _characters(text: str) -> list[str]:
+    """Each letter by itself, for scripts without blanks; a blank stays with the letter that it precedes."""
+    return re.findall(r"\s*\S", text.strip())
+
+
+def _has_blank(left: str, right: str) -> bool:
+    """Whether a blank goes between two letters where pieces meet.
+
+    Not where both are of scripts without blanks, nor beside punctuation of those scripts.
+    """
+    wide = any(unicodedata.name(mark, "").startswith(("IDEOGRAPHIC", "FULLWIDTH")) for mark in (left, right))
+    return not wide and not (_in_unspaced_script(left) and _in_unspaced_script(right))
+
+
+def _in_unspaced_script(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith(UNSPACED)
+
+
 def _is_unspaced(texts: Sequence[str]) -> bool:
     """Whether most letters belong to scripts that put no blanks between words."""
     letters = [c for text in texts for c in text if c.isalpha()]
-    unspaced = sum(unicodedata.name(c, "").startswith(UNSPACED) for c in letters)
+    unspaced = sum(map(_in_unspaced_script, letters))
     return 2 * unspaced > len(letters)

@@ -132,3 +132,15 @@ def test_what_is_wrong_with_the_folder_is_said(tmp_path):
     assert "a.tsv, b.tsv: say which with --table" in complaint(corpus)
     write_text(corpus / "data.tsv", "audio\ttext\naudio/r 0.wav\tone\naudio/r 1.wav\ttwo\n")
     assert "2 group(s) cannot be split into train, dev, test: add data" in complaint(corpus)
+
+
+def test_a_row_of_a_table_without_times_is_left_out_by_line(tmp_path):
+    corpus = tmp_path / "own"
+    for name in ("a", "b", "c", "d"):
+        write_audio(corpus / f"{name}.wav", 1.5, 0)
+    rows = ["a.wav\tone\ttrain\tnan\t1.0", "d.wav\tfour\ttrain\t0\t1.0", "b.wav\ttwo\tdev\t0\t1.0", "c.wav\tthree\ttest\t\t"]
+    write_text(corpus / "data.tsv", "\n".join(["audio\ttext\tset\tstart\tstop", *rows, ""]))
+    work = prepare("own_data", tmp_path, corpus, "--max_failed 0.5")
+    assert sum(len(work.rows(name)) for name in work.sets) == 3
+    found = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("left_out.tsv"))
+    assert "bad times" in found and "data.tsv:2" in found

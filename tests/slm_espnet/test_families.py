@@ -13,8 +13,12 @@ import yaml
 
 from slm_espnet.bin import average, decode, encode, stats
 from slm_espnet.checkpoint import load_model
+from slm_espnet.data.audio import AudioSource, read_audio
+from slm_espnet.encodings.pipeline import EncodingPipeline
+from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.foundation import load_foundation
 from slm_espnet.llm.build import build_llm, build_tokenizer
+from slm_espnet.speech_encoder.batching import TOLERANCE
 from slm_espnet.task import SLMTask
 
 ROLES = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant] "
@@ -77,6 +81,25 @@ def train(work, data, max_epoch):
     return torch.load(work / "exp" / "checkpoint.pth", weights_only=False)["model"]
 
 
+def check_live_encodings(data, foundation, encodings):
+    """Encodings made from the audio alone are those of the cache, which were made in batches.
+
+    Sums in another order differ by far less than the cache's float16 resolves (what an encoder lets through is bounded
+    by `speech_encoder.batching.TOLERANCE` of the largest value); rounding may turn that into one step of float16.
+    Answers of random weights are no measure of it: two tokens may be nearly equally likely.
+    """
+    pipeline = EncodingPipeline.from_foundation(load_foundation(foundation))
+    cached = EncodingReader(encodings, pipeline.fingerprint)
+    for n in range(6):
+        source = AudioSource(f"{data}/{n}.wav")
+        (live,) = pipeline.encode_as_stored([read_audio(source, pipeline.sampling_rate)])
+        stored = cached[source.key]
+        assert np.array_equal(live.positions, stored.positions) and np.array_equal(live.stops, stored.stops)
+        assert live.ctc_hypothesis == stored.ctc_hypothesis
+        largest = np.abs(stored.frames).max()
+        np.testing.assert_allclose(live.frames, stored.frames, rtol=2**-10, atol=TOLERANCE * largest)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_from_audio_to_text(name, data, tmp_path, speech_model, language_model, model_directory):
     encoder, reduction, family, without, template, prompt = PAIRS[name]
@@ -104,14 +127,16 @@ def test_from_audio_to_text(name, data, tmp_path, speech_model, language_model, 
     model = load_model(tmp_path / "exp")
     fresh = build_llm(load_foundation(foundation).llm, {"model": str(llm)}).state_dict()
     assert all(torch.equal(value, fresh[key]) for key, value in model.llm.state_dict().items())
-    texts = []
-    for batch_size, source in ((4, {"encodings_dir": encodings}), (1, {"foundation": foundation})):
-        output = tmp_path / f"decoded{batch_size}"
-        call(decode.main, data_dir=data, model_dir=tmp_path / "exp", output_dir=output, batch_size=batch_size,
-             max_length=8, **source)  # fmt: skip
-        texts.append((output / "text").read_text(encoding="utf-8"))
-    assert texts[0] == texts[1], "in batches from encodings as one by one from audio"
-    assert len(texts[0].splitlines()) == 6
+    check_live_encodings(data, foundation, encodings)
+    for kind, source in (("cached", {"encodings_dir": encodings}), ("live", {"foundation": foundation})):
+        texts = []
+        for batch_size in (4, 1):
+            output = tmp_path / f"{kind}{batch_size}"
+            call(decode.main, data_dir=data, model_dir=tmp_path / "exp", output_dir=output, batch_size=batch_size,
+                 max_length=8, **source)  # fmt: skip
+            texts.append((output / "text").read_text(encoding="utf-8"))
+        assert texts[0] == texts[1], f"{kind}: in batches as one by one"
+        assert len(texts[0].splitlines()) == 6
 
 
 def test_a_tokenizer_without_an_end_is_refused_and_without_padding_pads_with_the_end(language_model):

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.datadir import AudioSource, Row, is_span
 from slm_espnet.data.delimited import Record, read_delimited
 from slm_espnet.data.json_files import JsonRecord, read_json_lines
 from slm_espnet.data.split import SPLITS, add_split_options, split_groups
@@ -126,7 +126,7 @@ def _entry(where: str, values: Mapping[str, Any]) -> Entry | Problem:
     start, stop = times.get("start"), times.get("stop")
     if stop is not None and start is None:
         start = 0.0
-    if start is not None and (start < 0 or (stop is not None and stop <= start)):
+    if start is not None and not is_span(start, stop):
         end = "the end" if stop is None else f"{stop:g} s"
         return Problem("bad times", where, f"from {start:g} s to {end} is no part of a recording")
     for name in NEEDED:

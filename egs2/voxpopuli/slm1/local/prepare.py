@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slm_espnet.data.corpus import CorpusWriter, corpus_folder, corpus_parser
-from slm_espnet.data.datadir import AudioSource
+from slm_espnet.data.datadir import AudioSource, is_span
 from slm_espnet.data.delimited import read_delimited
 from slm_espnet.data.multilingual import (
     add_language_option,
@@ -80,6 +80,10 @@ class VoxPopuli:
                 start, stop = float(values["start_time"]), float(values["end_time"])
             except ValueError:
                 message = f"{values['start_time']!r} to {values['end_time']!r} is no time in seconds"
+                self.writer.leave_out(split, f"voxpopuli-{language}-{name}", "bad segment", where, message)
+                continue
+            if not is_span(start, stop):
+                message = f"from {start:g} s to {stop:g} s is no part of a recording"
                 self.writer.leave_out(split, f"voxpopuli-{language}-{name}", "bad segment", where, message)
                 continue
             path = self.root / "raw_audios" / "original" / session[:4] / f"{session}_original.ogg"
