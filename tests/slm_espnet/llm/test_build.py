@@ -96,16 +96,16 @@ def test_sentencepiece_text_comes_back_exactly(tiny_t5):
     with pytest.raises(UserError, match="<nope>"):
         tokenizer.special_id("<nope>")
     with pytest.raises(UserError, match="no chat template"):
-        tokenizer.chat_parts("x")
+        tokenizer.chat_frame(("user",), "2026-01-01")
 
 
-def test_chat_parts_are_the_template_around_the_message(tiny_llama):
+def test_chat_frame_is_the_template_around_the_messages(tiny_llama):
     tokenizer = build_tokenizer("hf_causal", {"model": str(tiny_llama)})
-    before, after = tokenizer.chat_parts("\u0001", "be brief")
-    inner = tokenizer.encode("hello")
-    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
-    whole = tokenizer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
-    assert [*before, *inner, *after] == list(whole["input_ids"])
+    words = {"system": "be brief", "user": "hello"}
+    before, between, after = tokenizer.chat_frame(tuple(words), "2026-01-01")
+    messages = [{"role": role, "content": text} for role, text in words.items()]
+    whole = tokenizer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert f"{before}be brief{between}hello{after}" == whole
 
 
 def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
@@ -117,8 +117,8 @@ def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
     if "chat_template" in settings:
         (directory / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
     tokenizer = build_tokenizer("hf_causal", {"model": str(directory)})
-    with pytest.raises(UserError, match="no system role"):
-        tokenizer.chat_parts("\u0001", "be brief")
+    with pytest.raises(UserError, match="no system role.*leave prompt_conf's system empty"):
+        tokenizer.chat_frame(("system", "user"), "2026-01-01")
 
 
 @pytest.mark.parametrize(("kind", "family"), [("hf_causal", "llama"), ("hf_seq2seq", "t5")])
