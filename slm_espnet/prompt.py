@@ -20,7 +20,6 @@ from slm_espnet.llm.base import AbsTokenizer, Piece, Tokens
 
 PARTS = ("speech", "context", "instruction")
 WORD = "the"  # stands where the speech goes: letters, as most speech begins and ends with
-ROLES = ("user", "assistant")
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,10 @@ class PromptTemplate:
     def _chat(self, tokenizer: AbsTokenizer, content: list[Piece], history: Sequence) -> list[Piece]:
         """The chat template's text around the messages."""
         system = [("system", _own(self.system.strip()))] if self.system else []
-        messages = [*system, *((role, Piece(words.strip())) for role, words in history)]
+        turns = [(role, Piece(words.strip())) for role, words in history]
+        if turns and turns[-1][0] == "user":  # not answered: the beginning of the message that is, as roles alternate
+            content = [turns.pop()[1], _own(self.separator), *content]
+        messages = [*system, *turns]
         frame = tokenizer.chat_frame((*(role for role, _ in messages), "user"), self.date)
         pieces = []
         for text, (_, message) in zip(frame, messages, strict=False):

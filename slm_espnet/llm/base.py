@@ -7,12 +7,14 @@ and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for s
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+WITHOUT_BLANKS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # scripts with none between words
 Sizes = tuple[Sequence[int], Sequence[int]]  # lengths of inputs and of targets, as plain numbers
 
 
@@ -57,6 +59,15 @@ class AbsTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of plain text, also where it looks like a control token; no BOS, no EOS."""
         return list(self.tokenize([Piece(text)], add_special_tokens=False).ids)
+
+    def encode_within(self, text: str) -> list[int]:
+        """Ids of words as they stand within a text: with the blank before them, where that is part of a token."""
+        if not text or unicodedata.name(text[0], "").startswith(WITHOUT_BLANKS):
+            return self.encode(text)
+        tokens = self.tokenize([Piece("a ", is_free=False), Piece(text)], add_special_tokens=False)
+        found = tokens.inside(1, 2 + len(text))
+        lone = found.stop - found.start > 1 and tokens.spans[found.start][1] <= 2  # the blank is a token of its own
+        return list(tokens.ids[found.start + lone : found.stop])
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:

@@ -104,6 +104,11 @@ def test_chat_wraps_everything_and_earlier_turns_stand_before(llama):
     text = llama.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     expected = llama.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert template.with_text(llama, "call james", "recognize:", history=turns).ids == tuple(expected)
+    open_turn = [*turns, ("user", "one thing more:")]
+    text = text.replace("[user] recognize", "[user] one thing more:\nrecognize")
+    expected = llama.tokenizer(text, add_special_tokens=False)["input_ids"]
+    found = template.with_text(llama, "call james", "recognize:", history=open_turn).ids
+    assert found == tuple(expected), "a turn without an answer begins the message, as roles alternate"
     plain = PromptTemplate(system="be brief").with_text(llama, "call james", "recognize:", history=turns)
     assert llama.decode(plain.ids) == "be brief\nUser: hi\nAssistant: hello\ncall james\nrecognize:"
 

@@ -155,3 +155,14 @@ def test_dates_are_one_day_for_ever(tokenizer):
     assert "Today Date: 26 Jul 2024" in text
     later = PromptTemplate.from_dict({"chat": True, "date": date(2026, 2, 3)})  # as YAML reads it
     assert "Today Date: 03 Feb 2026" in llama.decode(later.build(llama, "a").prefix)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_phrase_within_a_text_has_the_blank_that_belongs_to_it(tokenizer, name):
+    tokenizer = tokenizer(name)
+    for phrase in ("Okafor", "São Paulo", "light"):
+        ids = tokenizer.encode(f"tell {phrase}")
+        assert ids[len(ids) - len(tokenizer.encode_within(phrase)) :] == tokenizer.encode_within(phrase)
+        assert tokenizer.encode_within(phrase) != tokenizer.encode(phrase) or name == "flan_t5"
+    if name != "flan_t5":  # whose vocabulary has no Chinese
+        assert tokenizer.tokenizer.decode(tokenizer.encode_within("天气")) == "天气", "which follows no blank"

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 import torch
+from changed_tokenizer import changed_tokenizer
 
 from slm_espnet.errors import UserError
 from slm_espnet.llm import quantization
 from slm_espnet.llm.build import build_llm, build_tokenizer
 from slm_espnet.llm.lora import lora_state_dict
+from slm_espnet.prompt import PromptTemplate
 
 
 @pytest.fixture
@@ -90,7 +92,8 @@ def test_sentencepiece_text_comes_back_exactly(tiny_t5):
     for text in ("call james at nine o'clock", "translate this speech", "a"):
         ids = tokenizer.encode(text)
         assert tokenizer.eos_id not in ids and tokenizer.decode([*ids, tokenizer.eos_id, tokenizer.pad_id]) == text
-    assert tokenizer.encode("") == []
+    assert tokenizer.encode("") == tokenizer.encode_within("") == []
+    assert tokenizer.encode_within("james") == tokenizer.encode("james")
     special = tokenizer.special_id("<sp>")
     assert tokenizer.decode([special, *tokenizer.encode("speech"), 10_000]) == "speech"
     with pytest.raises(UserError, match="<nope>"):
@@ -173,3 +176,29 @@ def test_quantized_weights_pass_gradients_and_say_so(top, monkeypatch, bits):
     assert inputs.grad.abs().sum() > 0 and not any(parameter.requires_grad for parameter in llm.parameters())
     both = torch.stack([logits.flatten().float(), plain.loss_logits(inputs, *arguments).flatten().float()])
     assert 0.8 < torch.corrcoef(both)[0, 1] < 1 - 1e-6
+
+
+def test_answers_end_where_the_chat_template_ends_a_turn(language_model):
+    """As in Llama 3 and Gemma 3, where a turn's end is not the end of a text."""
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    folder = language_model("llama")
+    changed_tokenizer(folder, folder, template, ["<turn>"])
+    llm = build_llm("hf_causal", {"model": str(folder)})
+    turn = llm.tokenizer.special_id("<turn>")
+    assert llm.tokenizer.end_of_turn == turn != llm.tokenizer.eos_id
+    assert llm.stop_ids == {turn, llm.tokenizer.eos_id}
+    chat, plain = PromptTemplate(chat=True), PromptTemplate()
+    assert [t.target(llm.tokenizer, "yes")[-1] for t in (chat, plain)] == [turn, llm.tokenizer.eos_id]
+
+
+def test_blanks_that_a_chat_template_writes_before_an_answer_belong_to_it(tiny_llama, tmp_path):
+    """As in Mistral's: `[/INST]` begins the answer, and the answers of its training began with a blank."""
+    template = (
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, template)
+    assert PromptTemplate(chat=True).target(tokenizer, "yes") == (*tokenizer.encode(" yes"), tokenizer.eos_id)
