@@ -49,6 +49,13 @@ def build_model(config: dict[str, Any]) -> ESPnetSLMModel:
     return model
 
 
+def check_prompts(before: dict[str, Any], model: ESPnetSLMModel) -> None:
+    """Refuse to go on with a training that began with other prompts; `before` is its prompt_conf."""
+    example = model.llm.tokenizer, "answer the question", ("Anna", "Ben")
+    if build_template({"format": 1, **before}).build(*example) != model.template.build(*example):
+        raise UserError("the training began with another prompt_conf; give another --output_dir, or the same one")
+
+
 def apply_foundation(config: dict[str, Any]) -> None:
     """Fill llm, llm_conf and prompt_conf from the foundation file, in place; what is set already wins, key by key."""
     config["prompt_conf"] = {"format": PROMPT_FORMAT, **(config.get("prompt_conf") or {})}
