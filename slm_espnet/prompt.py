@@ -206,7 +206,7 @@ class PromptTemplate:
         content.append(_own(self._edge(tokenizer, "end")))
         if self.chat:
             return self._chat(tokenizer, content, history)
-        return [*content[:-1], _own((content[-1].text or self._before_answer(tokenizer)).rstrip(" "))]
+        return [*content[:-1], _own(self._ending(tokenizer).rstrip(" "))]
 
     def _chat(self, tokenizer: AbsTokenizer, content: list[Piece], history: Sequence) -> list[Piece]:
         """The chat template's text around the messages."""
@@ -228,16 +228,21 @@ class PromptTemplate:
         between = [piece for phrase in context for piece in (_own(self.phrase_separator), Piece(phrase))]
         return [_own(before), *between[1:], _own(after)]
 
+    def _ending(self, tokenizer: AbsTokenizer) -> str:
+        """Text between the last part and the answer; without chat."""
+        end = self._edge(tokenizer, "end")
+        closed = self.end == "<eos>" or tokenizer.closes_text
+        return end or ("" if closed else self.separator)
+
     def _before_answer(self, tokenizer: AbsTokenizer) -> str:
-        """Text right before the answer, of which its first token may depend: a line of it, or nothing."""
+        """Text right before the answer, on which its first token may depend; nothing where EOS stands between."""
         if self.chat:
             text = tokenizer.chat_frame(("user",), self.date)[-1]
         elif self.end == "<eos>" or tokenizer.closes_text:
             return ""
         else:
-            text = self.end or self.separator
-        line = text.rstrip("\n").rpartition("\n")[2]
-        return line + text[len(text.rstrip("\n")) :]
+            text = self._ending(tokenizer)
+        return text[text.rstrip("\n").rfind("\n") + 1 :]  # the last line will do
 
     def _edge(self, tokenizer: AbsTokenizer, name: str) -> str:
         """A setting as text; one that is written as a single <piece> must be one."""

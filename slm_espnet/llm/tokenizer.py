@@ -52,7 +52,7 @@ class HFTokenizer(AbsTokenizer):
     def _control_ids(self) -> frozenset[int]:
         """Special tokens, and added ones that the chat template writes, such as <think>."""
         template = self.tokenizer.chat_template
-        written = template if isinstance(template, str) else ""
+        written = "".join(template.values()) if isinstance(template, dict) else template or ""
         added = self.tokenizer.added_tokens_decoder.items()
         found = {i for i, token in added if token.special or (token.content.strip() and token.content in written)}
         return frozenset(found)
@@ -123,8 +123,11 @@ class HFTokenizer(AbsTokenizer):
         """What the chat template writes right before and right after an assistant's message."""
         if self.tokenizer.chat_template is None:
             return "", ""
-        asked = self._render(("user",), ANY_DAY, add_generation_prompt=True)
-        text = self._render(("user", "assistant"), ANY_DAY, add_generation_prompt=False)
+        try:
+            asked = self._render(("user",), ANY_DAY, add_generation_prompt=True)
+            text = self._render(("user", "assistant"), ANY_DAY, add_generation_prompt=False)
+        except UserError:
+            return "", ""  # it is refused when a prompt is made with it; the model can be used without
         before, _, after = text.partition(MESSAGE.format(1))
         lead = before.removeprefix(asked) if before.startswith(asked) else ""
         return (lead if lead.isspace() else ""), after
@@ -161,7 +164,7 @@ class HFTokenizer(AbsTokenizer):
                 enable_thinking=False,
                 chat_template=_calendar(date) + self.tokenizer.get_chat_template(),
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError) as error:  # it is a program, and may expect other messages
             cure = "; leave prompt_conf's system empty" if "system" in roles else ""
             raise UserError(f"prompt_conf: the chat template of {self._name} refuses: {error}{cure}") from error
 

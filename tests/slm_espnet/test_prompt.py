@@ -85,6 +85,13 @@ def test_blanks_before_the_speech_belong_to_it(llama):
     assert template.answer(llama, "yes") == tuple(llama.encode(" yes")), "and those before the answer to the answer"
 
 
+def test_an_answer_follows_the_whole_separator_or_the_end(llama):
+    for conf, between in (({"separator": "\n--\n"}, "\n--\n"), ({"end": "\nAnswer:\n\n"}, "\nAnswer:\n\n")):
+        template = PromptTemplate(**conf)
+        assert llama.decode(template.build(llama, "go").suffix) == f"{template.separator}go{between}".strip()
+        assert template.answer(llama, "yes") == tuple(llama.encode("yes"))
+
+
 def test_bos_and_eos_stand_once_where_the_settings_or_the_tokenizer_put_them(t5, llama):
     template = PromptTemplate(begin="<bos>", end="<eos>")
     assert template.build(llama, "a").parts == ((llama.bos_id,), (*llama.encode("\na"), llama.eos_id))

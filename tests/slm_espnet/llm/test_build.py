@@ -202,3 +202,21 @@ def test_blanks_that_a_chat_template_writes_before_an_answer_belong_to_it(tiny_l
     )
     tokenizer = changed_tokenizer(tiny_llama, tmp_path, template)
     assert PromptTemplate(chat=True).target(tokenizer, "yes") == (*tokenizer.encode(" yes"), tokenizer.eos_id)
+
+
+UNUSABLE = ("{{ raise_exception('no') }}", "{{ messages[0].content + 1 }}", "{{ messages[9].x.y }}")
+
+
+@pytest.mark.parametrize("template", UNUSABLE)
+def test_a_chat_template_that_cannot_be_used_refuses_chat_alone(tiny_llama, tmp_path, template):
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, template)
+    assert tokenizer.end_of_turn is None and PromptTemplate().target(tokenizer, "a")[-1] == tokenizer.eos_id
+    with pytest.raises(UserError, match="chat template of .* refuses"):
+        PromptTemplate(chat=True).build(tokenizer, "a")
+
+
+def test_of_several_chat_templates_the_default_is_used(tiny_llama, tmp_path):
+    templates = {"default": "{{ messages[0].content }}!<eot>", "tool_use": "{{ 1 }}"}
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, templates, ["<eot>"])
+    assert tokenizer.chat_frame(("user",), "2026-01-01") == ("", "!<eot>")
+    assert tokenizer.special_id("<eot>") not in tokenizer.encode("a <eot> b")
