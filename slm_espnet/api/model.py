@@ -165,7 +165,8 @@ class SLMInference:
             text: in place of speech; the language model then reads what it would have read without an adapter.
             language: code of the language spoken, for a task's wording.
             context: phrases that may occur, or a list of such lists.
-            history: earlier turns of the dialog.
+            history: earlier turns of the dialog. With a chat template and an instruction in words they are its turns,
+                else they stand in the instruction.
             fields: others of a task's wording, such as target="en" or question="…".
 
         Returns:
