@@ -19,6 +19,7 @@ from slm_espnet.foundation import PROMPT_FORMAT
 from slm_espnet.llm.base import AbsTokenizer, Piece, Tokens
 
 PARTS = ("speech", "context", "instruction")
+SPEECH = "<speech>"  # in an instruction: the speech goes there, and not where `order` puts it
 WORD = "the"  # stands where the speech goes: letters, as most speech begins and ends with
 
 
@@ -104,12 +105,13 @@ class PromptTemplate:
 
         Args:
             tokenizer: of the LLM.
-            instruction: what is asked.
+            instruction: what is asked; `<speech>` in it is where the speech goes.
             context: phrases that may occur.
             history: earlier turns of the dialog, each (`user` or `assistant`, words).
 
         Raises:
-            UserError: the tokenizer lacks a special piece or a chat template, or its template refuses a message.
+            UserError: the tokenizer lacks a special piece or a chat template, its template refuses a message, or the
+                instruction has more than one place for speech.
         """
         tokens, said = self._tokenize(tokenizer, WORD, instruction, context, history)
         return Prompt((tokens.ids[: said.start], tokens.ids[said.stop :]))
@@ -191,11 +193,15 @@ class PromptTemplate:
         self, tokenizer: AbsTokenizer, speech: Piece, instruction: str, context: Sequence[str], history: Sequence
     ) -> list[Piece]:
         """The whole text in pieces; blanks at its very end belong to the answer and are left out."""
+        said = [_own(self._edge(tokenizer, "speech_begin")), speech, _own(self._edge(tokenizer, "speech_end"))]
         parts = {
-            "speech": [_own(self._edge(tokenizer, "speech_begin")), speech, _own(self._edge(tokenizer, "speech_end"))],
+            "speech": said,
             "context": self._phrases(context),
             "instruction": [Piece(instruction)] if instruction else [],
         }
+        if SPEECH in instruction:
+            before, after = _split_instruction(instruction)
+            parts |= {"speech": [], "instruction": [Piece(before), *said, Piece(after)]}
         chosen = [parts[name] for name in self.order if parts[name]]
         if not self.chat:
             turns = [[Piece(f"{role.capitalize()}: {words}")] for role, words in history]
@@ -268,6 +274,14 @@ def _stripped(content: Sequence[Piece]) -> list[Piece]:
     if not last.is_free:
         kept[-1] = replace(kept[-1], text=kept[-1].text.rstrip())
     return kept
+
+
+def _split_instruction(instruction: str) -> tuple[str, str]:
+    """Text before and after the speech."""
+    before, *after = instruction.split(SPEECH)
+    if len(after) > 1:
+        raise UserError(f"the instruction {instruction!r} has {len(after)} places {SPEECH}, but one recording is given")
+    return before, after[0]
 
 
 def _split_format(context_format: str) -> tuple[str, str]:

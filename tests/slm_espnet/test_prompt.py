@@ -92,6 +92,21 @@ def test_an_answer_follows_the_whole_separator_or_the_end(llama):
         assert template.answer(llama, "yes") == tuple(llama.encode("yes"))
 
 
+def test_an_instruction_may_say_where_the_speech_goes(llama):
+    for order in (("speech", "context", "instruction"), ("instruction", "context", "speech")):
+        template = PromptTemplate(order=order, speech_begin='"', speech_end='"')
+        read = template.with_text(llama, "Guten Tag", "Is <speech> German?", ["Tag"])
+        lines = ["possible phrases: Tag", 'Is "Guten Tag" German?']
+        assert read.ids == whole(llama, "\n".join(lines if order[0] == "speech" else lines[::-1]) + "\n")
+        prompt = template.build(llama, "Is <speech> German?", ["Tag"])
+        assert read.ids == (*prompt.prefix, *read.words, *prompt.suffix) and llama.decode(read.words) == "Guten Tag"
+    for instruction in ("<speech>", "<speech>!", "Say <speech>"):
+        read = PromptTemplate(chat=True).with_text(llama, "hi", instruction)
+        assert llama.decode(read.ids) == f"[user] {instruction.replace('<speech>', 'hi')}\n[assistant]"
+    with pytest.raises(UserError, match="'<speech> or <speech>' has 2 places"):
+        PromptTemplate().build(llama, "<speech> or <speech>")
+
+
 def test_bos_and_eos_stand_once_where_the_settings_or_the_tokenizer_put_them(t5, llama):
     template = PromptTemplate(begin="<bos>", end="<eos>")
     assert template.build(llama, "a").parts == ((llama.bos_id,), (*llama.encode("\na"), llama.eos_id))
