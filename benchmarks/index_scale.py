@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -226,13 +227,14 @@ def statistics(folder: Path) -> str:
 
 def make_tokenizer():
     """One token a word."""
-    from slm_espnet.llm.base import AbsTokenizer
+    from slm_espnet.llm.base import AbsTokenizer, Tokens
 
     class Words(AbsTokenizer):
-        eos_id, pad_id, bos_id = 1, 0, None
+        eos_id, pad_id, bos_id, end_of_turn, answer_lead, closes_text = 1, 0, None, None, "", True
 
-        def encode(self, text):
-            return [10 + len(word) for word in text.split()]
+        def tokenize(self, pieces, add_special_tokens):
+            spans = [match.span() for match in re.finditer(r"\S+", "".join(piece.text for piece in pieces))]
+            return Tokens(tuple(10 + stop - start for start, stop in spans), tuple(spans))
 
         def decode(self, ids):
             return ""
@@ -240,7 +242,7 @@ def make_tokenizer():
         def special_id(self, piece):
             return 2
 
-        def chat_parts(self, user_placeholder, system=None):
+        def chat_frame(self, roles, date):
             raise ValueError
 
     return Words()

@@ -21,7 +21,7 @@ from slm_espnet.adapter.input import valid_mask
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.llm.packing import on_device, spans
 from slm_espnet.loss import Output, TargetLoss, Teacher, ctc, target_loss
-from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.prompt import Prompt, PromptTemplate, TextPrompt
 from slm_espnet.training.tokens import Shares, Sizes, sizes_of
 
 Batch = Mapping[str, torch.Tensor]
@@ -131,10 +131,9 @@ class ESPnetSLMModel(AbsESPnetModel):
         """The part of it that is speech, and what the adapter's own CTC heard."""
         return self.adapter(frames, lengths, self.llm.embedding_table(), placements)
 
-    def text_embeddings(self, texts: Sequence[str], prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def text_embeddings(self, prompts: Sequence[TextPrompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """The same with text in place of speech: exactly what the untouched LLM reads."""
-        rows = [prompt.with_text(self.llm.tokenizer, text) for text, prompt in zip(texts, prompts, strict=True)]
-        ids, lengths = pad_ids(rows, self.llm.embedding_table().device)
+        ids, lengths = pad_ids([prompt.ids for prompt in prompts], self.llm.embedding_table().device)
         return self.llm.embed(ids) * valid_mask(lengths, ids.size(1))[..., None], lengths
 
     def surround(
@@ -248,12 +247,11 @@ class ESPnetSLMModel(AbsESPnetModel):
     @torch.no_grad()
     def _taught(self, batch: Batch, sizes: Sizes, known: Sequence[int]) -> torch.Tensor:
         """The teacher's states at the target positions of the utterances that have a transcript."""
-        names = [name for part in ("prefix", "suffix", "target", "transcript") for name in (part, f"{part}_lengths")]
-        chosen = {name: _rows(batch[name], known) for name in names}
-        known_sizes = {name: [values[row] for row in known] for name, values in sizes.items()}
+        names = [name for part in ("read", "target") for name in (part, f"{part}_lengths")]
+        ids, lengths, target, target_lengths = (_rows(batch[name], known) for name in names)
+        both = [sizes["read"][row] for row in known], [sizes["target"][row] for row in known]
         with self.llm.without_lora():
-            words, lengths = self.llm.embed(chosen["transcript"]), chosen["transcript_lengths"]
-            return self._states(words, lengths, known_sizes["transcript"], chosen, known_sizes)
+            return self.llm.target_states(self.llm.embed(ids), lengths, target, target_lengths, both)
 
     def _teacher_logits(self, states: torch.Tensor) -> torch.Tensor:
         with self.llm.without_lora() if self.llm.trains_output else contextlib.nullcontext():

@@ -22,6 +22,8 @@ from typing import Any
 from slm_espnet.errors import UserError
 from slm_espnet.files import read_yaml
 
+PROMPT_FORMAT = 2  # of prompts' layout; 1: every part was tokenized by itself, and the ids were put one after the other
+
 
 @dataclass(frozen=True)
 class Foundation:

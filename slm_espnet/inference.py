@@ -22,7 +22,7 @@ from slm_espnet.decoding.heard import Hearing
 from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
-from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.prompt import Prompt, PromptTemplate, TextPrompt
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Request:
     utt_id: str
     instruction: str
     context: tuple[str, ...] = ()  # phrases for the prompt, or for the biaser to choose from
+    history: tuple[tuple[str, str], ...] = ()  # earlier turns of the dialog: (`user` or `assistant`, words)
     speech: Callable[[], Any] | None = None  # loads the encoding (frames (K, D) and what the biaser reads)
     frames: int = 0  # K, known before it is loaded
     text: str | None = None  # text in place of speech
@@ -50,9 +51,7 @@ class SpeechModel(Protocol):
     template: PromptTemplate
     has_ctc: bool  # whether the adapter writes the LLM's tokens by a CTC of its own
 
-    def text_embeddings(
-        self, texts: Sequence[str], prompts: Sequence[Prompt]
-    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def text_embeddings(self, prompts: Sequence[TextPrompt]) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class TextModel:
@@ -64,13 +63,10 @@ class TextModel:
         self.llm = llm
         self.template = template
 
-    def text_embeddings(self, texts: Sequence[str], prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def text_embeddings(self, prompts: Sequence[TextPrompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """What the untouched LLM reads: (B, S, E) right-padded, lengths (B,)."""
         device = self.llm.embedding_table().device
-        rows = [
-            torch.tensor(prompt.with_text(self.llm.tokenizer, text), dtype=torch.int64, device=device)
-            for text, prompt in zip(texts, prompts, strict=True)
-        ]
+        rows = [torch.tensor(prompt.ids, dtype=torch.int64, device=device) for prompt in prompts]
         lengths = torch.tensor([len(row) for row in rows], device=device)
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         valid = torch.arange(ids.size(1), device=device) < lengths[:, None]
@@ -116,8 +112,8 @@ class Decoder:
         self.biaser = biaser
         self.left_out: dict[str, str] = {}  # utterance → why it could not be decoded
         tokenizer = model.llm.tokenizer
-        self._prompt = lru_cache(maxsize=4096)(lambda text, context: model.template.build(tokenizer, text, context))
-        self._encode = lru_cache(maxsize=65536)(lambda text: tuple(tokenizer.encode(text)))
+        self._usual = lru_cache(maxsize=4096)(lambda instruction: model.template.build(tokenizer, instruction))
+        self._encode = lru_cache(maxsize=65536)(lambda text: model.template.answer(tokenizer, text))
         self._hearing = Hearing(self.options, model.llm, model.has_ctc, self._encode)
 
     def decode(self, requests: Sequence[Request]) -> Iterator[tuple[str, Hypothesis]]:
@@ -142,9 +138,20 @@ class Decoder:
     def _size(self, request: Request) -> int:
         """Positions of the LLM's input, as far as is known before the adapter has run."""
         context = request.context if self.biaser is None else ()  # few are left of a long list
-        prompt = self._prompt(request.instruction, context)
-        speech = request.frames if request.text is None else len(self._encode(request.text))
-        return len(prompt.prefix) + speech + len(prompt.suffix)
+        if request.text is not None:
+            return len(self._read(request).ids)
+        return len(self._prompt(request, context)) + request.frames
+
+    def _prompt(self, request: Request, context: Sequence[str]) -> Prompt:
+        if not context and not request.history:  # instructions repeat; lists and dialogs do not
+            return self._usual(request.instruction)
+        template, tokenizer = self.model.template, self.model.llm.tokenizer
+        return template.build(tokenizer, request.instruction, context, request.history)
+
+    def _read(self, request: Request) -> TextPrompt:
+        """The prompt of a request of text."""
+        template, tokenizer = self.model.template, self.model.llm.tokenizer
+        return template.with_text(tokenizer, request.text, request.instruction, request.context, request.history)
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         sizes = {request.utt_id: self._size(request) for request in requests}
@@ -227,8 +234,7 @@ class Decoder:
         )
 
     def _embed_text(self, requests: list[Request]) -> _Batch:
-        prompts = [self._prompt(request.instruction, request.context) for request in requests]
-        embedded = self.model.text_embeddings([request.text for request in requests], prompts)
+        embedded = self.model.text_embeddings([self._read(request) for request in requests])
         drafted = [request.repeats and self._hearing.is_used for request in requests]
         drafts = [self._hearing.draft(r.text) if wanted else () for r, wanted in zip(requests, drafted, strict=True)]
         return _Batch(requests, *embedded, drafts, {})
@@ -254,7 +260,7 @@ class Decoder:
             frames.append(torch.from_numpy(array))
             placements.append(spans)
             texts.append(text)
-            prompts.append(self._prompt(request.instruction, context))
+            prompts.append(self._prompt(request, context))
         device = self.model.llm.embedding_table().device
         lengths = torch.tensor([len(array) for array in frames], dtype=torch.int64, device=device)
         if not good:

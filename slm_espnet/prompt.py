@@ -1,52 +1,83 @@
 """The prompt template: the one place that knows how speech, context and instruction are put in order.
 
-Training, decoding, packing and the demo all build their prompts here, so that they cannot differ. The model's input is
-`prefix ids + speech embeddings + suffix ids`; with text in place of speech it is `prefix ids + text ids + suffix ids`,
-which is what the untouched LLM reads (the dual-modal property of the paper, arXiv 2310.00230).
+Training, decoding, packing and the demo all build their prompts here, so that they cannot differ. A prompt is one text,
+laid out as a person would write it and tokenized as a whole, as the texts were that the LLM was trained on. Speech
+stands where words would: the whole text is tokenized with a word in its place and cut there, and a token that has a
+character of the word in it (such as " the" with the blank before it) belongs to the speech. So with text in place of
+speech the LLM reads what it would read without this toolkit (the dual-modal property of the paper, arXiv 2310.00230).
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 
-from slm_espnet.llm.base import AbsTokenizer
+from slm_espnet.errors import UserError
+from slm_espnet.foundation import PROMPT_FORMAT
+from slm_espnet.llm.base import AbsTokenizer, Piece, Tokens
 
 PARTS = ("speech", "context", "instruction")
+SPEECH = "<speech>"  # in an instruction: the speech goes there, and not where `order` puts it
+WORD = "the"  # stands where the speech goes: letters, as most speech begins and ends with
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids around the place where the speech embeddings go."""
+    """Token ids around the places where speech embeddings go."""
 
-    prefix: tuple[int, ...]  # before the speech
-    suffix: tuple[int, ...]  # after the speech
+    parts: tuple[tuple[int, ...], ...]  # before, between and behind recordings: one more than there are recordings
 
-    def with_text(self, tokenizer: AbsTokenizer, text: str) -> list[int]:
-        """The same prompt with text in place of speech."""
-        return [*self.prefix, *tokenizer.encode(text), *self.suffix]
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Before the first recording."""
+        return self.parts[0]
+
+    @property
+    def suffix(self) -> tuple[int, ...]:
+        """Behind the last recording."""
+        return self.parts[-1]
+
+    def __len__(self) -> int:
+        """Tokens, speech not counted."""
+        return sum(map(len, self.parts))
+
+
+@dataclass(frozen=True)
+class TextPrompt:
+    """A prompt with text in place of speech."""
+
+    ids: tuple[int, ...]  # all that the LLM reads
+    words: tuple[int, ...]  # those of them that stand where speech embeddings would
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """How a prompt is laid out. Every string is tokenized by itself: its ids never depend on its neighbours."""
+    """How a prompt is laid out. What stands in these settings may name control tokens; what users write never does."""
 
     order: tuple[str, ...] = PARTS  # a permutation of speech, context, instruction
+    separator: str = "\n"  # between the parts that are there, and before the answer where `end` is empty
     speech_begin: str = ""  # text or one special piece right before the speech
     speech_end: str = ""  # text or one special piece right after the speech
     context_format: str = "possible phrases: {phrases}"  # how the context phrases are put; left out when there are none
     phrase_separator: str = ", "  # between context phrases
-    system: str = ""  # system message, only used with chat
+    system: str = ""  # system message of the chat template; without chat it comes first
     chat: bool = False  # wrap everything into the LLM's own chat template
-    end: str = ""  # text or one special piece at the very end ("<eos>" means the tokenizer's EOS, as T5 expects)
-    begin: str = ""  # likewise at the very beginning ("<bos>" means the tokenizer's BOS, nothing where there is none)
+    end: str = ""  # text at the very end, up to the answer ("<eos>" means the tokenizer's EOS, never doubled)
+    begin: str = ""  # text at the very beginning ("<bos>" means the tokenizer's BOS, never doubled)
+    date: str = "2024-07-26"  # what chat templates that write today's date are told; one day, so that prompts stay
+    format: int = PROMPT_FORMAT  # of the layout that a model was trained with
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", tuple(self.order))
+        object.__setattr__(self, "date", str(self.date))  # YAML makes a date of it
         if sorted(self.order) != sorted(PARTS):
             raise ValueError(f"prompt order must name {', '.join(PARTS)} once each, not {self.order}")
-        if "{phrases}" not in self.context_format:
-            raise ValueError(f"context_format must contain {{phrases}}: {self.context_format!r}")
+        _split_format(self.context_format)
+        date.fromisoformat(self.date)
+        if self.format not in (1, PROMPT_FORMAT):
+            raise ValueError(f"format {self.format} is of a newer version; this one knows 1 and {PROMPT_FORMAT}")
 
     @classmethod
     def from_dict(cls, values: dict) -> PromptTemplate:
@@ -55,45 +86,212 @@ class PromptTemplate:
         unknown = set(values) - known
         if unknown:
             raise ValueError(f"unknown prompt key(s) {sorted(unknown)}; known: {sorted(known)}")
-        return cls(**values)
+        return cls(**({"separator": " ", **values} if values.get("format") == 1 else values))
 
     def to_dict(self) -> dict:
         """Plain values for YAML and JSON."""
         return {**asdict(self), "order": list(self.order)}
 
-    def build(self, tokenizer: AbsTokenizer, instruction: str, context: Sequence[str] = ()) -> Prompt:
-        """Ids before and after the speech, for one utterance's instruction and context phrases."""
-        before, after = self._edges(tokenizer)
-        sides: tuple[list[int], list[int]] = (list(before), [])
-        side = 0
-        for part in self.order:
-            if part == "speech":
-                sides[0].extend(self._ids(tokenizer, self.speech_begin))
-                sides[1].extend(self._ids(tokenizer, self.speech_end))
-                side = 1
-            elif part == "instruction":
-                sides[side].extend(tokenizer.encode(instruction) if instruction else [])
-            elif context:
-                phrases = self.phrase_separator.join(context)
-                sides[side].extend(tokenizer.encode(self.context_format.format(phrases=phrases)))
-        return Prompt(tuple(sides[0]), (*sides[1], *after))
+    # Prompts
 
-    def _edges(self, tokenizer: AbsTokenizer) -> tuple[list[int], list[int]]:
-        before, after = self._ids(tokenizer, self.begin), self._ids(tokenizer, self.end)
+    def build(
+        self,
+        tokenizer: AbsTokenizer,
+        instruction: str,
+        context: Sequence[str] = (),
+        history: Sequence[tuple[str, str]] = (),
+    ) -> Prompt:
+        """Ids around the speech, for one utterance.
+
+        Args:
+            tokenizer: of the LLM.
+            instruction: what is asked; `<speech>` in it is where the speech goes.
+            context: phrases that may occur.
+            history: earlier turns of the dialog, each (`user` or `assistant`, words).
+
+        Raises:
+            UserError: the tokenizer lacks a special piece or a chat template, its template refuses a message, or the
+                instruction has more than one place for speech.
+        """
+        tokens, said = self._tokenize(tokenizer, WORD, instruction, context, history)
+        return Prompt((tokens.ids[: said.start], tokens.ids[said.stop :]))
+
+    def with_text(
+        self,
+        tokenizer: AbsTokenizer,
+        text: str,
+        instruction: str,
+        context: Sequence[str] = (),
+        history: Sequence[tuple[str, str]] = (),
+    ) -> TextPrompt:
+        """The same prompt with text in place of speech."""
+        tokens, said = self._tokenize(tokenizer, text, instruction, context, history)
+        return TextPrompt(tokens.ids, tokens.ids[said])
+
+    def answer(self, tokenizer: AbsTokenizer, text: str) -> tuple[int, ...]:
+        """Ids of an answer as it follows a prompt, without the token that ends it."""
+        if not text:
+            return ()
+        before, lead = self._before_answer(tokenizer), tokenizer.answer_lead
+        if not self.chat:  # blanks that end the layout
+            before, lead = before.rstrip(" "), before[len(before.rstrip(" ")) :]
+        tokens = tokenizer.tokenize([_own(before), Piece(lead + text)], add_special_tokens=False)
+        return tokens.ids[tokens.inside(len(before), len(before) + len(lead) + len(text))]
+
+    def target(self, tokenizer: AbsTokenizer, text: str) -> tuple[int, ...]:
+        """The answer, and the token that ends it: of a turn in a chat, else EOS."""
+        end = tokenizer.end_of_turn if self.chat else None
+        return (*self.answer(tokenizer, text), tokenizer.eos_id if end is None else end)
+
+    # The layout
+
+    def _tokenize(
+        self, tokenizer: AbsTokenizer, said: str, instruction: str, context: Sequence[str], history: Sequence
+    ) -> tuple[Tokens, slice]:
+        """The whole text, and those of its tokens that stand for what is said."""
+        speech = Piece(said)
+        pieces = self._layout(tokenizer, speech, instruction, context, history)
+        place = next(number for number, piece in enumerate(pieces) if piece is speech)
+        before = "".join(piece.text for piece in pieces[:place])
+        tokens = tokenizer.tokenize(pieces, add_special_tokens=not self.chat)
+        inside = tokens.inside(len(before.rstrip(" ")), len(before) + len(said)) if said else slice(0, 0)
+        tokens, inside = self._with_edges(tokenizer, tokens, inside)
+        if self.format == 1 and (self.chat or self._glued(tokenizer, said, instruction, context) != tokens.ids):
+            raise UserError(
+                "this model was trained with prompts whose parts were tokenized one by one, which are no longer made: "
+                "train it again, or decode it with the version of slm_espnet that trained it"
+            )
+        return tokens, inside
+
+    def _glued(self, tokenizer: AbsTokenizer, said: str, instruction: str, context: Sequence[str]) -> tuple[int, ...]:
+        """Ids as format 1 put them together; the mini pair's tokenizer makes the same ones of the whole."""
+
+        def edge(name: str) -> list[int]:
+            text = getattr(self, name)
+            if text in ("<bos>", "<eos>"):
+                return [i for i in [{"<bos>": tokenizer.bos_id, "<eos>": tokenizer.eos_id}[text]] if i is not None]
+            return [tokenizer.special_id(text)] if text[:1] + text[-1:] == "<>" else tokenizer.encode(text)
+
+        phrases = self.context_format.format(phrases=self.phrase_separator.join(context))
+        parts = {
+            "speech": [*edge("speech_begin"), *tokenizer.encode(said), *edge("speech_end")],
+            "context": tokenizer.encode(phrases) if context else [],
+            "instruction": tokenizer.encode(instruction),
+        }
+        return (*edge("begin"), *(i for name in self.order for i in parts[name]), *edge("end"))
+
+    def _with_edges(self, tokenizer: AbsTokenizer, tokens: Tokens, inside: slice) -> tuple[Tokens, slice]:
+        """BOS and EOS where the settings ask for them and the tokenizer has not put them itself."""
+        if self.begin == "<bos>" and tokenizer.bos_id is not None and tokens.ids[:1] != (tokenizer.bos_id,):
+            tokens = Tokens((tokenizer.bos_id, *tokens.ids), ((0, 0), *tokens.spans))
+            inside = slice(inside.start + 1, inside.stop + 1)
+        if self.end == "<eos>" and tokens.ids[-1:] != (tokenizer.eos_id,):
+            tokens = Tokens((*tokens.ids, tokenizer.eos_id), (*tokens.spans, (0, 0)))
+        return tokens, inside
+
+    def _layout(
+        self, tokenizer: AbsTokenizer, speech: Piece, instruction: str, context: Sequence[str], history: Sequence
+    ) -> list[Piece]:
+        """The whole text in pieces; blanks at its very end belong to the answer and are left out."""
+        said = [_own(self._edge(tokenizer, "speech_begin")), speech, _own(self._edge(tokenizer, "speech_end"))]
+        parts = {
+            "speech": said,
+            "context": self._phrases(context),
+            "instruction": [Piece(instruction)] if instruction else [],
+        }
+        if SPEECH in instruction:
+            before, after = _split_instruction(instruction)
+            parts |= {"speech": [], "instruction": [Piece(before), *said, Piece(after)]}
+        chosen = [parts[name] for name in self.order if parts[name]]
+        if not self.chat:
+            turns = [[Piece(f"{role.capitalize()}: {words}")] for role, words in history]
+            chosen = [*([[_own(self.system)]] if self.system else []), *turns, *chosen]
+        content = [_own(self._edge(tokenizer, "begin"))]
+        for number, part in enumerate(chosen):
+            content += [_own(self.separator), *part] if number else part
+        content.append(_own(self._edge(tokenizer, "end")))
         if self.chat:
-            chat_before, chat_after = tokenizer.chat_parts("\u0001", self.system or None)
-            before, after = [*chat_before, *before], [*after, *chat_after]
-        return before, after
+            return self._chat(tokenizer, content, history)
+        return [*content[:-1], _own(self._ending(tokenizer).rstrip(" "))]
 
-    @staticmethod
-    def _ids(tokenizer: AbsTokenizer, piece: str) -> list[int]:
-        """Ids of an edge: a marker, one special piece written as <piece>, or plain text."""
-        if not piece:
+    def _chat(self, tokenizer: AbsTokenizer, content: list[Piece], history: Sequence) -> list[Piece]:
+        """The chat template's text around the messages."""
+        system = [("system", _own(self.system.strip()))] if self.system else []
+        turns = [(role, Piece(words.strip())) for role, words in history]
+        if turns and turns[-1][0] == "user":  # not answered: the beginning of the message that is, as roles alternate
+            content = [turns.pop()[1], _own(self.separator), *content]
+        messages = [*system, *turns]
+        frame = tokenizer.chat_frame((*(role for role, _ in messages), "user"), self.date)
+        pieces = []
+        for text, (_, message) in zip(frame, messages, strict=False):
+            pieces += [_own(text), message]
+        return [*pieces, _own(frame[-2]), *_stripped(content), _own(frame[-1])]
+
+    def _phrases(self, context: Sequence[str]) -> list[Piece]:
+        if not context:
             return []
-        if piece == "<eos>":
-            return [tokenizer.eos_id]
-        if piece == "<bos>":
-            return [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-        if piece.startswith("<") and piece.endswith(">"):
-            return [tokenizer.special_id(piece)]
-        return tokenizer.encode(piece)
+        before, after = _split_format(self.context_format)
+        between = [piece for phrase in context for piece in (_own(self.phrase_separator), Piece(phrase))]
+        return [_own(before), *between[1:], _own(after)]
+
+    def _ending(self, tokenizer: AbsTokenizer) -> str:
+        """Text between the last part and the answer; without chat."""
+        end = self._edge(tokenizer, "end")
+        closed = self.end == "<eos>" or tokenizer.closes_text
+        return end or ("" if closed else self.separator)
+
+    def _before_answer(self, tokenizer: AbsTokenizer) -> str:
+        """Text right before the answer, on which its first token may depend; nothing where EOS stands between."""
+        if self.chat:
+            text = tokenizer.chat_frame(("user",), self.date)[-1]
+        elif self.end == "<eos>" or tokenizer.closes_text:
+            return ""
+        else:
+            text = self._ending(tokenizer)
+        return text[text.rstrip("\n").rfind("\n") + 1 :]  # the last line will do
+
+    def _edge(self, tokenizer: AbsTokenizer, name: str) -> str:
+        """A setting as text; one that is written as a single <piece> must be one."""
+        text = getattr(self, name)
+        if text in ("<bos>", "<eos>") and name in ("begin", "end"):
+            return ""
+        if text.startswith("<") and text.endswith(">"):
+            tokenizer.special_id(text)
+        return text
+
+
+def _own(text: str) -> Piece:
+    """Text of the template."""
+    return Piece(text, is_free=False)
+
+
+def _stripped(content: Sequence[Piece]) -> list[Piece]:
+    """A message without blanks around it, which chat templates remove, too; speech is no blank."""
+    kept = [piece for piece in content if piece.text or piece.is_free]
+    first, last = kept[0], kept[-1]
+    if not first.is_free:
+        kept[0] = replace(first, text=first.text.lstrip())
+    if not last.is_free:
+        kept[-1] = replace(kept[-1], text=kept[-1].text.rstrip())
+    return kept
+
+
+def _split_instruction(instruction: str) -> tuple[str, str]:
+    """Text before and after the speech."""
+    before, *after = instruction.split(SPEECH)
+    if len(after) > 1:
+        raise UserError(f"the instruction {instruction!r} has {len(after)} places {SPEECH}, but one recording is given")
+    return before, after[0]
+
+
+def _split_format(context_format: str) -> tuple[str, str]:
+    """Text before and after the phrases; ValueError where {phrases} is missing, or is not all that is asked for."""
+    try:
+        parts = list(string.Formatter().parse(context_format))
+    except ValueError as error:
+        raise ValueError(f"context_format {context_format!r}: {error}; write {{{{ and }}}} for braces") from error
+    names = [name for _, name, _, _ in parts if name is not None]
+    if names != ["phrases"]:
+        raise ValueError(f"context_format must contain {{phrases}} once and no other field: {context_format!r}")
+    at = next(number for number, (_, name, _, _) in enumerate(parts) if name is not None)
+    return "".join(text for text, *_ in parts[: at + 1]), "".join(text for text, *_ in parts[at + 1 :])

@@ -42,6 +42,7 @@ from slm_espnet.training.build import (
     apply_foundation,
     build_model,
     build_template,
+    check_prompts,
     encodings_directories,
 )
 from slm_espnet.training.collate import collate
@@ -83,9 +84,7 @@ DEFAULTS = {
     "grad_clip": 1.0,
 }
 
-
 LAST_KEY = "distributed"  # with which ESPnet ends config.yaml
-
 # ESPnet's options that have no meaning here, and their defaults
 NOT_OFFERED = {
     "use_deepspeed": False,
@@ -203,7 +202,7 @@ class SLMTask(AbsTask):
             args.trained_tasks, args.self_tasks = trained_and_self_tasks(groups, training_dirs)
             check_own_answers(training_dirs, args.llm_identity)
         if args.resume and not args.collect_stats and cls._writes(args):
-            cls._check_resumed(args)
+            cls._check_resumed(args, model)
         for side in ("encoder", "reduction"):
             logging.info("speech %s: %s", side, describe_identity(args.encoding_fingerprint.get(side) or {}))
         logging.info("language model: %s", describe_identity(args.llm_identity))
@@ -279,8 +278,8 @@ class SLMTask(AbsTask):
                 raise UserError(f"--{part}_shape_file is missing: stage 3 (python -m slm_espnet.bin.stats) writes it")
 
     @classmethod
-    def _check_resumed(cls, args: argparse.Namespace) -> None:
-        """A training that goes on must go on between the same foundations."""
+    def _check_resumed(cls, args: argparse.Namespace, model: ESPnetSLMModel) -> None:
+        """A training that goes on must go on between the same foundations, with the same prompts."""
         output_dir = Path(args.output_dir)
         if not (output_dir / CHECKPOINT).exists() or not (output_dir / "config.yaml").exists():
             return
@@ -294,6 +293,7 @@ class SLMTask(AbsTask):
         if before.get("encoding_fingerprint") is not None:
             check_fingerprint(before["encoding_fingerprint"], args.encoding_fingerprint, output_dir, cure)
         check_llm(before.get("llm_identity") or args.llm_identity, args.llm_identity, output_dir)
+        check_prompts(before.get("prompt_conf") or {}, model)
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:

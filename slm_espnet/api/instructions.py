@@ -11,24 +11,27 @@ from slm_espnet.errors import UserError
 from slm_espnet.tasks import DEFAULT_VARIANT, Task
 
 HISTORY = "history"  # name of the field, and of the variant of a task that has it
-WITH_HISTORY = "{instruction}. The conversation so far: {history}"  # for free text
+WITH_HISTORY = "{instruction}. The conversation so far: {history}"  # for free text, where there is no chat template
+ROLES = ("user", "assistant")  # whose turns a chat template knows
+Turns = tuple[tuple[str, str], ...]  # role and words
 
 
 class Instructions:
     """The tasks that travel with a model, and which of them is meant where nothing is said."""
 
-    def __init__(self, tasks: Mapping[str, Task], task: str = "", language: str = "") -> None:
+    def __init__(self, tasks: Mapping[str, Task], task: str = "", language: str = "", chat: bool = False) -> None:
         """Set up.
 
         Args:
             tasks: by name; may be empty.
             task: the one of a call without instruction; empty: asr where there is one.
             language: code for wordings that name a language where the call does not; may be empty.
+            chat: whether prompts are laid out by a chat template, which has a place for earlier turns.
 
         Raises:
             UserError: the task is not among the tasks.
         """
-        self.tasks, self.language = tasks, language
+        self.tasks, self.language, self.chat = tasks, language, chat
         self.task = task or ("asr" if "asr" in tasks else "")
         if self.task and self.task not in tasks:
             raise UserError(f"the task {self.task!r} is not among {', '.join(tasks) or 'no tasks'}")
@@ -58,6 +61,17 @@ class Instructions:
         if instruction in self.tasks:
             return self._of_task(self.tasks[instruction], given, said)
         return _of_free_text(instruction, given, said)
+
+    def in_turns(
+        self, instruction: str | None = None, language: str | None = None, history: Sequence[Any] = (), **fields: str
+    ) -> tuple[str, Turns]:
+        """As `resolve`, with earlier turns apart where they can be those of a chat template.
+
+        They are not where a task's wording has a place for them, as it was trained with, or where others than user and
+        assistant speak: then the text has them.
+        """
+        turns = () if not self.chat or instruction is None or instruction in self.tasks else as_turns(history)
+        return self.resolve(instruction, language, () if turns else history, **fields), turns
 
     def is_of(self, instruction: str, names: Collection[str]) -> bool:
         """Whether a resolved instruction is a wording of one of the named tasks, whatever its fields; `all` is any."""
@@ -102,6 +116,21 @@ def format_history(history: Sequence[Any]) -> str:
             turn = (str(turn["role"]).capitalize(), turn["content"])
         turns.append(turn if isinstance(turn, str) else f"{turn[0]}: {turn[1]}")
     return " ".join(" ".join(turns).split())
+
+
+def as_turns(history: Sequence[Any]) -> Turns:
+    """Turns of user and assistant, those of the same one joined; none where anybody else speaks or begins."""
+    turns: list[tuple[str, str]] = []
+    for turn in [] if isinstance(history, str) else history:
+        if isinstance(turn, Mapping):
+            turn = (turn["role"], turn["content"])
+        if isinstance(turn, str) or str(turn[0]).lower() not in ROLES:
+            return ()
+        role, words = str(turn[0]).lower(), str(turn[1]).strip()
+        if turns and turns[-1][0] == role:
+            words = f"{turns.pop()[1]}\n{words}"
+        turns.append((role, words))
+    return tuple(turns) if turns and turns[0][0] == "user" else ()  # which many templates insist on
 
 
 def _of_free_text(instruction: str, given: Mapping[str, str], said: str) -> str:

@@ -28,7 +28,7 @@ import torch
 from slm_espnet.api.audio import check_length, read_speech
 from slm_espnet.api.files import find_files, usual_request
 from slm_espnet.api.foundations import build_pipeline, llm_location, with_models
-from slm_espnet.api.instructions import Instructions
+from slm_espnet.api.instructions import Instructions, Turns
 from slm_espnet.api.questions import Question, Work, each
 from slm_espnet.api.results import Answer, Timings
 from slm_espnet.api.settings import read_settings
@@ -98,7 +98,7 @@ class SLMInference:
         if not task or not language:
             usual = usual_request(config.parent, tasks)
             task, language = task or usual[0], language or usual[1]
-        self.instructions = Instructions(tasks, task, language)
+        self.instructions = Instructions(tasks, task, language, chat=bool(trained["prompt_conf"].get("chat")))
         self.cutting = cutting or CuttingOptions()
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         llm_conf = llm_location(pair, trained, dtype)
@@ -165,7 +165,8 @@ class SLMInference:
             text: in place of speech; the language model then reads what it would have read without an adapter.
             language: code of the language spoken, for a task's wording.
             context: phrases that may occur, or a list of such lists.
-            history: earlier turns of the dialog.
+            history: earlier turns of the dialog. With a chat template and an instruction in words they are its turns,
+                else they stand in the instruction.
             fields: others of a task's wording, such as target="en" or question="…".
 
         Returns:
@@ -180,7 +181,7 @@ class SLMInference:
         said = self._instructions(instruction, len(sources), language=language, history=history, **fields)
         lists = context if context and not isinstance(context[0], str) else [context] * len(sources)
         contexts = each(list(lists), len(sources), "context")
-        questions = [self._question(*one) for one in zip(sources, said, contexts, strict=True)]
+        questions = [self._question(a, *b, c) for a, b, c in zip(sources, said, contexts, strict=True)]
         answers = self._answer(questions, rate, is_text=text is not None)
         return answers if several else answers[0]
 
@@ -205,7 +206,7 @@ class SLMInference:
         if isinstance(given, list):
             raise UserError("stream takes one recording or text; call the model itself for a list")
         (said,) = self._instructions(instruction, 1, language=language, history=history, **fields)
-        work = self._work([self._question(given, said, context)], rate, text is not None)
+        work = self._work([self._question(given, *said, context)], rate, text is not None)
         return AnswerStream(work, self._decoder(work))
 
     def _only_one(self, speech: Any, text: Any) -> Any:
@@ -213,13 +214,14 @@ class SLMInference:
             raise UserError("give either speech or text=")
         return speech if text is None else text
 
-    def _instructions(self, instruction: Any, count: int, **values: Any) -> list[str]:
+    def _instructions(self, instruction: Any, count: int, **values: Any) -> list[tuple[str, Turns]]:
+        """Texts, each with the earlier turns that are not in it."""
         wanted = instruction if isinstance(instruction, list | tuple) else [instruction] * count
-        return [self.instructions.resolve(one, **values) for one in each(list(wanted), count, "instruction")]
+        return [self.instructions.in_turns(one, **values) for one in each(list(wanted), count, "instruction")]
 
-    def _question(self, source: Any, said: str, context: Sequence[str]) -> Question:
+    def _question(self, source: Any, said: str, history: Turns, context: Sequence[str]) -> Question:
         repeats = self.instructions.is_of(said, split_names(self.settings.search.ctc_draft_tasks))
-        return Question(source, said, tuple(context), repeats)
+        return Question(source, said, tuple(context), repeats, history)
 
     def _answer(self, questions: list[Question], rate: int | None, is_text: bool) -> list[Answer]:
         if not questions:

@@ -32,6 +32,7 @@ class Question:
     instruction: str
     context: tuple[str, ...] = ()
     repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
+    history: tuple[tuple[str, str], ...] = ()  # earlier turns that are not in the instruction
 
     @property
     def name(self) -> str:
@@ -121,13 +122,21 @@ class Work:
         if self.is_text:
             (name,) = self.names(number)
             return [
-                Request(name, question.instruction, question.context, text=question.source, repeats=question.repeats)
+                Request(
+                    name,
+                    question.instruction,
+                    question.context,
+                    question.history,
+                    text=question.source,
+                    repeats=question.repeats,
+                )
             ]
         return [
             Request(
                 name,
                 question.instruction,
                 question.context,
+                question.history,
                 speech=partial(self.encodings.__getitem__, name),
                 frames=len(self.encodings[name].frames),
                 spoken=None if self.encoder.blank_id is None else self.encodings[name].ctc_hypothesis,

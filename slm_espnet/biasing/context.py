@@ -123,9 +123,11 @@ class PlacingBiaser:
         return self._text(encoding, found), tuple(s.phrase for s in found)
 
     def _placed(self, encoding: HasPosteriors, found: Sequence[Spotted]) -> tuple[list[Placement], tuple[str, ...]]:
-        placements = [
-            Placement(*encoding.kept_span(s.start, s.stop), tuple(self.tokenizer.encode(s.phrase))) for s in found
-        ]
+        placements = []
+        for spotted in found:
+            start, stop = encoding.kept_span(spotted.start, spotted.stop)
+            encode = self.tokenizer.encode_within if start else self.tokenizer.encode
+            placements.append(Placement(start, stop, tuple(encode(spotted.phrase))))
         return placements, tuple(s.phrase for s in found)
 
     def _text(self, encoding: HasPosteriors, found: Sequence[Spotted]) -> str:

@@ -73,5 +73,5 @@ class EmbeddingRetriever:
 
     def _ids(self, phrase: str) -> tuple[int, ...]:
         if phrase not in self._tokens:
-            self._tokens[phrase] = tuple(self.model.llm.tokenizer.encode(phrase))
+            self._tokens[phrase] = tuple(self.model.llm.tokenizer.encode_within(phrase))
         return self._tokens[phrase]

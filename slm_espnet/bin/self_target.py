@@ -107,6 +107,7 @@ def write(
     from slm_espnet.decoding.results import read_hypotheses, read_left_out
     from slm_espnet.files import write_atomically
     from slm_espnet.llm.build import build_tokenizer
+    from slm_espnet.training.build import build_template
     from slm_espnet.training.self_targets import MARKER, describe_marker, take_answers
 
     answers = read_hypotheses(args.output_dir / ANSWERS / "hypotheses.jsonl")
@@ -126,8 +127,8 @@ def write(
             file=sys.stderr,
         )
         return 1
-    tokenizer = build_tokenizer(run.llm_kind, run.llm_conf)
-    changed = sum(tokenizer.encode(row.text) != answers[row.utt_id]["token_ids"] for row in rows)
+    tokenizer, template = build_tokenizer(run.llm_kind, run.llm_conf), build_template(run.prompt_conf)
+    changed = sum(list(template.answer(tokenizer, row.text)) != answers[row.utt_id]["token_ids"] for row in rows)
     if changed:
         print(f"{changed} answers are cut into other tokens when they are read as text than the LLM wrote them in")
     write_data_dir(args.output_dir, rows)

@@ -24,7 +24,7 @@ from slm_espnet.decoding.types import DecodingOptions, Hypothesis
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint
 from slm_espnet.encodings.plan import Request as EncodingRequest
 from slm_espnet.errors import UserError
-from slm_espnet.foundation import Foundation, load_foundation
+from slm_espnet.foundation import PROMPT_FORMAT, Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
 from slm_espnet.llm.source import find_model
 from slm_espnet.options import split_names
@@ -80,6 +80,7 @@ class DecodingRun:
         if self.foundation is not None:
             if self.args.model_dir is None:
                 kind, conf, prompt = self.foundation.llm, dict(self.foundation.llm_conf), self.foundation.prompt_conf
+                prompt = {"format": PROMPT_FORMAT, **prompt}
             elif kind == self.foundation.llm:  # where the LLM is on this machine; its weights are checked on loading
                 conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in ("model", "revision")}
         if self.args.dtype:
@@ -96,7 +97,7 @@ class DecodingRun:
         settings = {
             "input": args.input,
             "llm": {"kind": self.llm_kind, "weights_sha256": weights, "dtype": conf.dtype, "lora": conf.lora},
-            "prompt": self.prompt_conf,
+            "prompt": {k: v for k, v in self.prompt_conf.items() if (k, v) != ("format", 1)},  # results before had none
             "options": {k: v for k, v in asdict(self.options).items() if k not in WITHOUT_INFLUENCE},
             "biasing": self.biasing.settings(),
         }

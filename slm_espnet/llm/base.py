@@ -7,24 +7,67 @@ and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for s
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
+WITHOUT_BLANKS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # scripts with none between words
 Sizes = tuple[Sequence[int], Sequence[int]]  # lengths of inputs and of targets, as plain numbers
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text that is tokenized together with its neighbours."""
+
+    text: str
+    is_free: bool = True  # words of a user or of data: no control token comes of them, whatever they look like
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of a whole text, and where in it each stands."""
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]  # characters [start, stop); (0, 0) for what the tokenizer has added
+
+    def inside(self, start: int, stop: int) -> slice:
+        """Tokens that have a character of [start, stop) in them; an empty slice in its place where there is none."""
+        met = [n for n, (first, last) in enumerate(self.spans) if first < stop and last > start]
+        if met:
+            return slice(met[0], met[-1] + 1)
+        before = sum(last <= start for _, last in self.spans)
+        return slice(before, before)
+
+
 class AbsTokenizer:
-    """Text ↔ token ids, without special tokens unless they are asked for."""
+    """Text ↔ token ids."""
 
     eos_id: int
     pad_id: int  # a valid id even where the model defines none (then eos)
-    bos_id: int | None  # put before the first token of a decoder-only prompt where the model wants it
+    bos_id: int | None
+    end_of_turn: int | None  # what the chat template ends an answer with; None where it ends in no single token
+    answer_lead: str  # blanks that the chat template writes before an answer, behind its generation prompt
+    closes_text: bool  # whether EOS follows a text by itself, as encoder-decoder models read it
 
     @abstractmethod
+    def tokenize(self, pieces: Sequence[Piece], add_special_tokens: bool) -> Tokens:
+        """The whole text at once; with `add_special_tokens` also the BOS or EOS that the tokenizer puts around it."""
+
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text; no BOS, no EOS."""
+        """Ids of plain text, also where it looks like a control token; no BOS, no EOS."""
+        return list(self.tokenize([Piece(text)], add_special_tokens=False).ids)
+
+    def encode_within(self, text: str) -> list[int]:
+        """Ids of words as they stand within a text: with the blank before them, where that is part of a token."""
+        if not text or unicodedata.name(text[0], "").startswith(WITHOUT_BLANKS):
+            return self.encode(text)
+        tokens = self.tokenize([Piece("a ", is_free=False), Piece(text)], add_special_tokens=False)
+        found = tokens.inside(1, 2 + len(text))
+        lone = found.stop - found.start > 1 and tokens.spans[found.start][1] <= 2  # the blank is a token of its own
+        return list(tokens.ids[found.start + lone : found.stop])
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
@@ -35,8 +78,19 @@ class AbsTokenizer:
         """Id of one whole piece such as `<sp>`; UserError if the vocabulary lacks it."""
 
     @abstractmethod
-    def chat_parts(self, user_placeholder: str, system: str | None = None) -> tuple[list[int], list[int]]:
-        """Ids before and after `user_placeholder` in the model's chat template; UserError if it has none."""
+    def chat_frame(self, roles: Sequence[str], date: str) -> tuple[str, ...]:
+        """What the chat template writes before, between and after messages.
+
+        Args:
+            roles: of the messages: system, user, assistant. The last is the user's, and an answer is begun after it.
+            date: YYYY-MM-DD, for templates that write today's.
+
+        Returns:
+            One text more than there are messages.
+
+        Raises:
+            UserError: there is no template, or it refuses these roles.
+        """
 
 
 class DecodingState:
@@ -62,7 +116,7 @@ class AbsLLM(torch.nn.Module):
     is_encoder_decoder: bool
     dim: int  # E
     vocab_size: int  # rows of the embedding table
-    stop_ids: frozenset[int]  # tokens that end an answer: the tokenizer's EOS, and the others that the model names
+    stop_ids: frozenset[int]  # tokens that end an answer: EOS, the chat template's end of turn, those of the model
     max_positions: int | None  # longest prompt and answer together, None where there is no end
 
     @abstractmethod

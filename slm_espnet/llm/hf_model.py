@@ -50,7 +50,8 @@ class HFModel(AbsLLM):
         self.model = model.requires_grad_(False)
         self.is_encoder_decoder = model.config.is_encoder_decoder
         self.vocab_size, self.dim = model.get_input_embeddings().weight.shape
-        self.stop_ids = frozenset({self.tokenizer.eos_id, *_as_list(model.generation_config.eos_token_id)})
+        ends = _as_list(self.tokenizer.end_of_turn) + _as_list(model.generation_config.eos_token_id)
+        self.stop_ids = frozenset({self.tokenizer.eos_id, *ends})
         self._sha256 = source.weights_sha256()
         self._table: torch.Tensor | None = None
         self._lora_dropouts = () if lora is None else add_lora(self.model, lora)

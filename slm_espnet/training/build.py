@@ -11,7 +11,7 @@ from slm_espnet.adapter.build import build_adapter
 from slm_espnet.encodings.reader import EncodingReader
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
-from slm_espnet.foundation import load_foundation
+from slm_espnet.foundation import PROMPT_FORMAT, load_foundation
 from slm_espnet.llm.build import build_llm
 from slm_espnet.prompt import PromptTemplate
 from slm_espnet.training.data_path import DATA_TYPE, split_path
@@ -49,8 +49,16 @@ def build_model(config: dict[str, Any]) -> ESPnetSLMModel:
     return model
 
 
+def check_prompts(before: dict[str, Any], model: ESPnetSLMModel) -> None:
+    """Refuse to go on with a training that began with other prompts; `before` is its prompt_conf."""
+    example = model.llm.tokenizer, "answer the question", ("Anna", "Ben")
+    if build_template({"format": 1, **before}).build(*example) != model.template.build(*example):
+        raise UserError("the training began with another prompt_conf; give another --output_dir, or the same one")
+
+
 def apply_foundation(config: dict[str, Any]) -> None:
     """Fill llm, llm_conf and prompt_conf from the foundation file, in place; what is set already wins, key by key."""
+    config["prompt_conf"] = {"format": PROMPT_FORMAT, **(config.get("prompt_conf") or {})}
     if config.get("foundation") is None:
         if config.get("llm") is None:
             raise UserError("no language model: give --foundation conf/foundation/<pair>.yaml, or --llm and --llm_conf")
@@ -60,7 +68,7 @@ def apply_foundation(config: dict[str, Any]) -> None:
         config["llm"] = foundation.llm
     if config["llm"] == foundation.llm:
         config["llm_conf"] = {**foundation.llm_conf, **(config.get("llm_conf") or {})}
-    config["prompt_conf"] = {**foundation.prompt_conf, **(config.get("prompt_conf") or {})}
+    config["prompt_conf"] = {**foundation.prompt_conf, **config["prompt_conf"]}
 
 
 def encodings_directories(data: Sequence[tuple[str, str, str]]) -> list[Path]:

@@ -7,15 +7,16 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
-SEQUENCES = ("speech", "prefix", "suffix", "target", "transcript")
+SEQUENCES = ("speech", "prefix", "suffix", "target", "transcript", "read")
 
 
 def collate(data: Collection[tuple[str, dict[str, np.ndarray]]]) -> tuple[list[str], dict[str, torch.Tensor]]:
     """Right-pad with zeros; any sequence but speech and target may be empty.
 
     Returns:
-        utterance ids, and a dict with speech (B, T, D) float, prefix, suffix, target, transcript (B, L) int64,
-        `<name>_lengths` (B,) int64 for each of them, and seconds (B,) float.
+        utterance ids, and a dict with speech (B, T, D) float; (B, L) int64 prefix, suffix, target, transcript (what
+        stands in place of speech where it is text) and read (the whole prompt with it); `<name>_lengths` (B,) int64
+        for each of them, and seconds (B,) float.
     """
     utt_ids = [utt_id for utt_id, _ in data]
     batch: dict[str, torch.Tensor] = {}

@@ -122,8 +122,7 @@ class Collector:
 
     def _add_row(self, row: Row, frames: int, dim: int) -> bool:
         self.rows += 1
-        prompt = self.preprocessor.prompt(row)
-        around = len(prompt.prefix) + len(prompt.suffix)
+        around = len(self.preprocessor.prompt(row))
         length = len(self.preprocessor.target_ids(row))
         reason = reason_to_leave_out(frames, length, around, row, self.limits)
         if reason is not None:

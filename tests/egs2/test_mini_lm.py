@@ -109,29 +109,20 @@ def test_biasing_examples_can_be_answered(maker):
     assert len(listed) > 200 and misheard > len(listed) / 4
 
 
-def test_layout_is_the_prompt_templates(tokenizer, maker):
+def test_layout_is_the_prompt_templates(maker):
     from lm_data import Encoder
 
+    from slm_espnet.foundation import load_foundation
+    from slm_espnet.llm.build import build_tokenizer
     from slm_espnet.prompt import PromptTemplate
 
-    encoder = Encoder(tokenizer)
-
-    class Pieces:
-        bos_id, eos_id = None, 1
-
-        def encode(self, text):
-            return encoder.pieces.encode(text)
-
-        def special_id(self, piece):
-            return encoder.pieces.piece_to_id(piece)
-
-    template = PromptTemplate(
-        speech_end="<sp>", context_format="possible names {phrases}", phrase_separator=" ", end="<eos>"
-    )
+    pair = load_foundation(LOCAL.parents[3] / "conf" / "foundation" / "mini.yaml")
+    encoder = Encoder(Path(pair.llm_conf["model"]) / "spiece.model")
+    pieces, template = build_tokenizer(pair.llm, pair.llm_conf), PromptTemplate.from_dict(pair.prompt_conf)
     for task in ("asr_biasing", "qa"):
         example = maker.test_example(random.Random(5), task)
-        prompt = template.build(Pieces(), example.instruction, example.names)
-        assert prompt.with_text(Pieces(), example.source) == encoder.test_ids(example)
+        found = template.with_text(pieces, example.source, example.instruction, example.names)
+        assert list(found.ids) == encoder.test_ids(example)
 
 
 def test_batches_keep_to_the_budget_and_to_the_seed(tokenizer, maker):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from slm_espnet.bin import average
 from slm_espnet.checkpoint import load_model, save_adapter
 from slm_espnet.errors import UserError
-from slm_espnet.training.build import build_model
+from slm_espnet.training.build import build_model, check_prompts
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,25 @@ def test_saved_is_loaded(experiment):
         assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
         assert not loaded.training and loaded.encoding_fingerprint == {"weights_sha256": "abc"}
         assert loaded.template.end == "<eos>"
+
+
+def test_prompts_are_laid_out_as_in_training(config, experiment):
+    """A configuration that names no format is of a version that had the first one."""
+    directory, model = experiment
+    assert load_model(directory).template.format == 1
+    config = {**config, "llm_identity": dict(model.llm.identity()), "prompt_conf": {"end": "<eos>", "format": 2}}
+    (directory / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert load_model(directory).template.format == 2
+
+
+def test_a_training_does_not_go_on_with_other_prompts(config):
+    model = build_model({**config, "prompt_conf": {"end": "<eos>", "separator": " ", "format": 2}})
+    check_prompts({"separator": " ", "format": 2}, model)
+    with pytest.raises(UserError, match="another prompt_conf"):
+        check_prompts({"order": ["instruction", "speech", "context"], "format": 2}, model)
+    check_prompts({"end": "<eos>"}, model)  # of the first format, which makes the same ones here
+    with pytest.raises(UserError, match="tokenized one by one"):
+        check_prompts({}, model)  # had no end of sentence
 
 
 def test_the_file_holds_the_adapter_and_names_both_foundations(experiment):

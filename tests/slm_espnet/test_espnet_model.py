@@ -15,7 +15,7 @@ from slm_espnet.prompt import Prompt, PromptTemplate
 from slm_espnet.training.tokens import Shares, TokenCounts
 
 SPEECH = 10  # width of an encoding
-PROMPTS = [Prompt((3, 4), (5, 1)), Prompt((), (6, 7, 8, 1)), Prompt((9,), ())]
+PROMPTS = [Prompt(((3, 4), (5, 1))), Prompt(((), (6, 7, 8, 1))), Prompt(((9,), ()))]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def make_batch(rows=(0, 1, 2), transcripts=(True, False, True)):
     generator = torch.Generator().manual_seed(7)
     lengths = {"speech": (9, 4, 6), "prefix": (2, 0, 1), "suffix": (2, 4, 3), "target": (5, 2, 7)}
     lengths["transcript"] = (3, 2, 2)
-    batch = {"seconds": torch.tensor([0.9, 0.4, 0.6])[list(rows)]}
+    batch, parts = {"seconds": torch.tensor([0.9, 0.4, 0.6])[list(rows)]}, {}
     for name, sizes in lengths.items():
         shape = (SPEECH,) if name == "speech" else ()
         values = [torch.randn(n, *shape, generator=generator) for n in sizes]
@@ -43,6 +43,10 @@ def make_batch(rows=(0, 1, 2), transcripts=(True, False, True)):
             values = [(v.abs() * 1e4).long() % 50 + 3 for v in values]
         if name == "transcript":
             values = [v if known else v[:0] for v, known in zip(values, transcripts, strict=True)]
+        parts[name] = values
+    sides = zip(*(parts[name] for name in ("prefix", "transcript", "suffix")), strict=True)
+    parts["read"] = [torch.cat(side) if len(side[1]) else side[1] for side in sides]
+    for name, values in parts.items():
         chosen = [values[row] for row in rows]
         batch[name] = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
         batch[f"{name}_lengths"] = torch.tensor([len(v) for v in chosen])
@@ -176,9 +180,11 @@ def test_prompt_embeddings_are_prefix_speech_suffix(llm):
 def test_text_embeddings_are_what_the_untouched_llm_reads(llm):
     model = make_model(llm)
     texts = ["call mary", "", "tell james on monday"]
-    inputs, lengths = model.text_embeddings(texts, PROMPTS)
-    for row, (text, prompt) in enumerate(zip(texts, PROMPTS, strict=True)):
-        ids = torch.tensor([*prompt.prefix, *llm.tokenizer.encode(text), *prompt.suffix])
+    read = [model.template.with_text(llm.tokenizer, text, "recognize this", ["james"]) for text in texts]
+    inputs, lengths = model.text_embeddings(read)
+    for row, text in enumerate(texts):
+        whole = f"{text}\npossible phrases: james\nrecognize this"
+        ids = torch.tensor(llm.tokenizer.tokenizer(whole)["input_ids"])
         assert lengths[row] == len(ids)
         assert torch.equal(inputs[row, : len(ids)], llm.embed(ids))
 

@@ -150,4 +150,4 @@ def test_a_tokenizer_without_an_end_is_refused_and_without_padding_pads_with_the
 
 def test_models_that_think_aloud_are_told_not_to(language_model):
     tokenizer = build_tokenizer("hf_causal", {"model": str(language_model("qwen3", ("bos_token",), THINKING))})
-    assert tokenizer.decode(tokenizer.chat_parts("x")[1]).endswith("(no thought)")
+    assert tokenizer.chat_frame(("user",), "2026-01-01")[1].endswith("(no thought)")

@@ -29,3 +29,19 @@ def test_a_task_takes_the_history_where_one_of_its_wordings_has_a_place(instruct
         assert SAID not in instructions.resolve(task, **fields)
     with pytest.raises(UserError, match="no place for history"):
         instructions.resolve("asr", language="en", history=HISTORY)
+
+
+def test_a_chat_template_is_given_earlier_turns_as_turns(instructions):
+    chat = Instructions(instructions.tasks, chat=True)
+    turns = (("user", "hello"), ("assistant", "hi"))
+    for history in (turns, [("User", "hello "), ("Assistant", "hi")], [{"role": "user", "content": "hello"}, turns[1]]):
+        assert chat.in_turns("Reply", history=history) == ("Reply", turns)
+    joined = chat.in_turns("Reply", history=[("user", "a"), ("user", "b"), *turns[1:]])[1]
+    assert joined == (("user", "a\nb"), ("assistant", "hi")), "roles alternate"
+    for history in ("User: hello", ["hello"], [("Agent", "hello")], turns[1:]):
+        text, apart = chat.in_turns("Reply", history=history)
+        assert apart == () and text.startswith("Reply. The conversation so far: "), "what is no such dialog is told"
+    assert chat.in_turns("Reply") == ("Reply", ())
+    assert instructions.in_turns("Reply", history=turns) == (instructions.resolve("Reply", history=turns), ())
+    wording = chat.in_turns("dialog", history=turns)
+    assert wording == (instructions.resolve("dialog", history=turns), ()), "a task's wording has a place for them"

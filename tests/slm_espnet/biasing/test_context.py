@@ -23,6 +23,8 @@ class LetterTokenizer:
     def encode(self, text):
         return [ord(c) for c in text]
 
+    encode_within = encode
+
 
 @pytest.fixture
 def encoding(ctc):

@@ -73,13 +73,13 @@ def test_bounds_are_the_frozen_llm_on_ctc_text_and_on_the_transcript(corpus, tmp
 
 def test_context_is_used_as_asked(corpus, decoded, tmp_path, monkeypatch):
     prompts = []
-    build = PromptTemplate.build
+    phrases = PromptTemplate._phrases
 
-    def spy(self, tokenizer, text, context=()):
+    def spy(self, context):
         prompts.append(tuple(context))
-        return build(self, tokenizer, text, context)
+        return phrases(self, context)
 
-    monkeypatch.setattr(PromptTemplate, "build", spy)
+    monkeypatch.setattr(PromptTemplate, "_phrases", spy)
 
     def contexts(name, *options):
         prompts.clear()
@@ -120,9 +120,9 @@ def test_phrases_that_are_heard_are_placed_in_speech_and_in_the_ctc_text(corpus,
 
 
 def spy_texts(texts, original):
-    def embed(self, given, prompts):
-        texts.extend(given)
-        return original(self, given, prompts)
+    def embed(self, prompts):
+        texts.extend(self.llm.tokenizer.decode(prompt.words) for prompt in prompts)
+        return original(self, prompts)
 
     return embed
 

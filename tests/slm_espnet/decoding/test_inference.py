@@ -67,7 +67,8 @@ def test_text_in_gives_what_the_untouched_llm_generates(pair, template, model, b
     found = dict(Decoder(model, options).decode(text_requests()))
     assert found == dict(Decoder(TextModel(llm, template), options).decode(text_requests()))
     for request in text_requests():
-        ids = template.build(llm.tokenizer, request.instruction, request.context).with_text(llm.tokenizer, request.text)
+        read = template.with_text(llm.tokenizer, request.text, request.instruction, request.context)
+        ids = list(read.ids)
         settings = dict(num_beams=beam_size, max_new_tokens=12, do_sample=False, length_penalty=0.0)
         output = plain.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), **settings)[0].tolist()
         output = output[1:] if llm.is_encoder_decoder else output[len(ids) :]

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 import torch
+from changed_tokenizer import changed_tokenizer
 
 from slm_espnet.errors import UserError
 from slm_espnet.llm import quantization
 from slm_espnet.llm.build import build_llm, build_tokenizer
 from slm_espnet.llm.lora import lora_state_dict
+from slm_espnet.prompt import PromptTemplate
 
 
 @pytest.fixture
@@ -90,22 +92,23 @@ def test_sentencepiece_text_comes_back_exactly(tiny_t5):
     for text in ("call james at nine o'clock", "translate this speech", "a"):
         ids = tokenizer.encode(text)
         assert tokenizer.eos_id not in ids and tokenizer.decode([*ids, tokenizer.eos_id, tokenizer.pad_id]) == text
-    assert tokenizer.encode("") == []
+    assert tokenizer.encode("") == tokenizer.encode_within("") == []
+    assert tokenizer.encode_within("james") == tokenizer.encode("james")
     special = tokenizer.special_id("<sp>")
     assert tokenizer.decode([special, *tokenizer.encode("speech"), 10_000]) == "speech"
     with pytest.raises(UserError, match="<nope>"):
         tokenizer.special_id("<nope>")
     with pytest.raises(UserError, match="no chat template"):
-        tokenizer.chat_parts("x")
+        tokenizer.chat_frame(("user",), "2026-01-01")
 
 
-def test_chat_parts_are_the_template_around_the_message(tiny_llama):
+def test_chat_frame_is_the_template_around_the_messages(tiny_llama):
     tokenizer = build_tokenizer("hf_causal", {"model": str(tiny_llama)})
-    before, after = tokenizer.chat_parts("\u0001", "be brief")
-    inner = tokenizer.encode("hello")
-    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
-    whole = tokenizer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
-    assert [*before, *inner, *after] == list(whole["input_ids"])
+    words = {"system": "be brief", "user": "hello"}
+    before, between, after = tokenizer.chat_frame(tuple(words), "2026-01-01")
+    messages = [{"role": role, "content": text} for role, text in words.items()]
+    whole = tokenizer.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert f"{before}be brief{between}hello{after}" == whole
 
 
 def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
@@ -117,8 +120,8 @@ def test_chat_template_that_refuses_a_system_message(tiny_llama, copy):
     if "chat_template" in settings:
         (directory / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
     tokenizer = build_tokenizer("hf_causal", {"model": str(directory)})
-    with pytest.raises(UserError, match="no system role"):
-        tokenizer.chat_parts("\u0001", "be brief")
+    with pytest.raises(UserError, match="no system role.*leave prompt_conf's system empty"):
+        tokenizer.chat_frame(("system", "user"), "2026-01-01")
 
 
 @pytest.mark.parametrize(("kind", "family"), [("hf_causal", "llama"), ("hf_seq2seq", "t5")])
@@ -173,3 +176,47 @@ def test_quantized_weights_pass_gradients_and_say_so(top, monkeypatch, bits):
     assert inputs.grad.abs().sum() > 0 and not any(parameter.requires_grad for parameter in llm.parameters())
     both = torch.stack([logits.flatten().float(), plain.loss_logits(inputs, *arguments).flatten().float()])
     assert 0.8 < torch.corrcoef(both)[0, 1] < 1 - 1e-6
+
+
+def test_answers_end_where_the_chat_template_ends_a_turn(language_model):
+    """As in Llama 3 and Gemma 3, where a turn's end is not the end of a text."""
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    folder = language_model("llama")
+    changed_tokenizer(folder, folder, template, ["<turn>"])
+    llm = build_llm("hf_causal", {"model": str(folder)})
+    turn = llm.tokenizer.special_id("<turn>")
+    assert llm.tokenizer.end_of_turn == turn != llm.tokenizer.eos_id
+    assert llm.stop_ids == {turn, llm.tokenizer.eos_id}
+    chat, plain = PromptTemplate(chat=True), PromptTemplate()
+    assert [t.target(llm.tokenizer, "yes")[-1] for t in (chat, plain)] == [turn, llm.tokenizer.eos_id]
+
+
+def test_blanks_that_a_chat_template_writes_before_an_answer_belong_to_it(tiny_llama, tmp_path):
+    """As in Mistral's: `[/INST]` begins the answer, and the answers of its training began with a blank."""
+    template = (
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, template)
+    assert PromptTemplate(chat=True).target(tokenizer, "yes") == (*tokenizer.encode(" yes"), tokenizer.eos_id)
+
+
+UNUSABLE = ("{{ raise_exception('no') }}", "{{ messages[0].content + 1 }}", "{{ messages[9].x.y }}")
+
+
+@pytest.mark.parametrize("template", UNUSABLE)
+def test_a_chat_template_that_cannot_be_used_refuses_chat_alone(tiny_llama, tmp_path, template):
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, template)
+    assert tokenizer.end_of_turn is None and PromptTemplate().target(tokenizer, "a")[-1] == tokenizer.eos_id
+    with pytest.raises(UserError, match="chat template of .* refuses"):
+        PromptTemplate(chat=True).build(tokenizer, "a")
+
+
+def test_of_several_chat_templates_the_default_is_used(tiny_llama, tmp_path):
+    templates = {"default": "{{ messages[0].content }}!<eot>", "tool_use": "{{ 1 }}"}
+    tokenizer = changed_tokenizer(tiny_llama, tmp_path, templates, ["<eot>"])
+    assert tokenizer.chat_frame(("user",), "2026-01-01") == ("", "!<eot>")
+    assert tokenizer.special_id("<eot>") not in tokenizer.encode("a <eot> b")

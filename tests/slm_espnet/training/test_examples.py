@@ -1,6 +1,7 @@
 """Rows → examples → batches, statistics, and what is left out of training."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.data.row_table import ChosenRows, RowTable
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.errors import UserError
-from slm_espnet.llm.base import AbsTokenizer
+from slm_espnet.llm.base import AbsTokenizer, Tokens
 from slm_espnet.prompt import PromptTemplate
 from slm_espnet.training.collate import collate
 from slm_espnet.training.data_path import split_path
@@ -20,12 +21,15 @@ from slm_espnet.training.stats import Limits, collect_statistics
 
 
 class Words(AbsTokenizer):
-    """One token for each word: its length + 10."""
+    """One token for each word: its length + 10, with blanks and marks as borders."""
 
-    eos_id, pad_id, bos_id = 1, 0, None
+    eos_id, pad_id, bos_id, end_of_turn, answer_lead, closes_text = 1, 0, None, None, "", True
 
-    def encode(self, text):
-        return [10 + len(word) for word in text.split()]
+    def tokenize(self, pieces, add_special_tokens):
+        text = "".join(piece.text for piece in pieces)
+        found = [(match.span(), match[0]) for match in re.finditer(r"<sp>|[^\s<]+", text)]
+        ids = [2 if word == "<sp>" else 10 + len(word) for _, word in found]
+        return Tokens((*ids, *[1] * add_special_tokens), (*(span for span, _ in found), *[(0, 0)] * add_special_tokens))
 
     def decode(self, ids):
         return " ".join("x" * (token - 10) for token in ids)
@@ -33,7 +37,7 @@ class Words(AbsTokenizer):
     def special_id(self, piece):
         return {"<sp>": 2}[piece]
 
-    def chat_parts(self, user_placeholder, system=None):
+    def chat_frame(self, roles, date):
         raise ValueError
 
 
@@ -77,10 +81,11 @@ def test_an_example_has_prompt_target_with_eos_and_the_words_spoken_for_ctc(prep
     assert example["suffix"].tolist() == [2, 18, 18, 13, 13, 12, 1]  # <sp> possible phrases: bob, say it </s>
     assert example["target"].tolist() == [15, 13, 1]
     assert example["transcript"].tolist() == [15, 13]
+    assert example["read"].tolist() == [15, 13, 2, 18, 18, 13, 13, 12, 1], "what the LLM reads in place of speech"
     translated = row("v", "r0", "hola", task="ast", transcript="hi there")
     assert preprocessor("v", {"speech": (translated, Encoded(frames, 0.4))})["transcript"].tolist() == [12, 15]
     unknown = preprocessor("w", {"speech": (row("w", "r0", "hola", task="ast"), Encoded(frames, 0.4))})
-    assert unknown["transcript"].size == 0, "a translation is not what was said"
+    assert unknown["transcript"].size == unknown["read"].size == 0, "a translation is not what was said"
 
 
 def test_a_batch_is_padded_and_may_have_empty_prefixes(preprocessor):
@@ -111,7 +116,7 @@ def test_every_row_is_kept_or_named_with_its_reason(preprocessor, tmp_path):
     assert (tmp_path / "speech_shape").read_text() == "a 4,3\nb 6,3\nb2 6,3\n"
     assert (tmp_path / "target_shape").read_text() == "a 3\nb 2\nb2 2\n"
     prompts = {row.utt_id: preprocessor.prompt(row) for row in rows}
-    lengths = {utt_id: len(prompt.prefix) + len(prompt.suffix) for utt_id, prompt in prompts.items()}
+    lengths = {utt_id: len(prompt) for utt_id, prompt in prompts.items()}
     assert (tmp_path / "prompt_shape").read_text() == "".join(f"{name} {lengths[name]}\n" for name in ("a", "b", "b2"))
     reasons = dict(line.split("\t") for line in (tmp_path / "left_out.tsv").read_text().splitlines())
     assert reasons.keys() == set("cdefg")
