@@ -92,7 +92,7 @@ class DecodingRun:
         """What the results of all sets depend on, as plain values."""
         args = self.args
         conf = read_conf(self.llm_kind, self.llm_conf)
-        weights = find_model(conf.model, conf.revision).weights_sha256()
+        weights = find_model(conf.model, conf.revision, trust_pickle=conf.trust_pickle).weights_sha256()
         settings = {
             "input": args.input,
             "llm": {"kind": self.llm_kind, "weights_sha256": weights, "dtype": conf.dtype, "lora": conf.lora},

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import AbsTokenizer
-from slm_espnet.llm.source import ModelSource
+from slm_espnet.model_source import ModelSource
 
 
 class HFTokenizer(AbsTokenizer):
