@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import secrets
 import sys
 import types
 from contextlib import contextmanager
@@ -217,7 +218,7 @@ def install(site_packages: Path) -> None:
         (f"{STARTUP_MODULE}.py", code),
         (f"{STARTUP_MODULE}.pth", f"import {STARTUP_MODULE}; {STARTUP_MODULE}.prepare_imports()\n"),
     ):
-        temporary = site_packages / f"{name}.tmp"
+        temporary = site_packages / f".{name}.tmp{secrets.token_hex(8)}"  # several may install at once
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, site_packages / name)
 

@@ -23,6 +23,7 @@ from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.remember import remembered
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Decoder:
         self.biaser = biaser
         self.left_out: dict[str, str] = {}  # utterance → why it could not be decoded
         tokenizer = model.llm.tokenizer
-        self._prompt = lru_cache(maxsize=4096)(lambda text, context: model.template.build(tokenizer, text, context))
+        self._prompt = remembered(lambda text, context: model.template.build(tokenizer, text, context))
         self._encode = lru_cache(maxsize=65536)(lambda text: tuple(tokenizer.encode(text)))
         self._hearing = Hearing(self.options, model.llm, model.has_ctc, self._encode)
 

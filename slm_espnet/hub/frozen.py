@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import temporary_beside
 from slm_espnet.foundation import Foundation
 from slm_espnet.hub.manifest import SUFFIXES
 from slm_espnet.hub.names import ModelName, travelling_name
@@ -77,7 +78,7 @@ def copy_file(source: Path, path: Path) -> None:
     if path.is_file() and path.stat().st_size == source.stat().st_size:
         if weights_sha256([path]) == weights_sha256([source]):
             return
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
         shutil.copyfile(source, temporary)
         os.replace(temporary, path)

@@ -11,7 +11,7 @@ from typing import Any
 from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
 from slm_espnet.model_files import NOT_TENSORS
-from slm_espnet.weights import cache_directory
+from slm_espnet.weights import cache_file
 
 # What packing calls configuration and weights, by task.
 PACKED_KEYS = (("asr_train_config", "asr_model_file"), ("s2t_train_config", "s2t_model_file"))
@@ -125,8 +125,13 @@ def _unpacked(name: str, revision: str) -> ESPnetFiles:
 
     label = f"{name}@{revision}" if revision else name
     # a folder for each revision: the downloader rewrites configurations in place, also those that revisions share
-    folder = cache_directory() / "espnet" / hashlib.sha1(label.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_file(f"espnet/{hashlib.sha1(label.encode()).hexdigest()[:16]}")
+    if folder is None:
+        raise UserError(f"there is no home directory to keep {label} in; set XDG_CACHE_HOME to a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}) to keep {label} in; set XDG_CACHE_HOME") from error
     try:
         named = ModelDownloader(str(folder)).download_and_unpack(label)
     except (*hub_errors(), RuntimeError) as error:

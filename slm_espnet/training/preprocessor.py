@@ -10,6 +10,7 @@ import numpy as np
 from slm_espnet.data.datadir import Row
 from slm_espnet.llm.base import AbsTokenizer
 from slm_espnet.prompt import Prompt, PromptTemplate
+from slm_espnet.remember import remembered
 
 RECOGNITION_TASKS = ("asr", "asr_biasing")  # whose target is what is said
 
@@ -28,7 +29,7 @@ class SLMPreprocessor:
         self.template = template
         self.tokenizer = tokenizer
         # instructions repeat: tokenizing each once keeps the loader out of the way of training
-        self._prompt = lru_cache(maxsize=4096)(self._build_prompt)
+        self._prompt = remembered(self._build_prompt)
         self._encode = lru_cache(maxsize=65536)(lambda text: tuple(tokenizer.encode(text)))
 
     def _build_prompt(self, instruction: str, context: tuple[str, ...]) -> Prompt:
