@@ -1,7 +1,9 @@
 """Workarounds for other packages: what is done, why, and when it can go. Nothing here imports torch.
 
-`prepare_imports()` runs when slm_espnet is imported. `install()`, which the installer calls, copies this file into
-site-packages and adds a `.pth` line, so that plain `python -m espnet2.bin.asr_train` works too.
+Importing slm_espnet changes nothing of the process. `prepare_imports()` runs where the process is the toolkit's own: in
+its commands (slm_espnet.bin). `install()`, which the installer calls, copies this file into site-packages and adds a
+`.pth` line, so that plain `python -m espnet2.bin.asr_train` works too. In other programs `prepared_imports()` makes the
+workarounds hold while the toolkit imports something, and no longer.
 """
 
 from __future__ import annotations
@@ -209,6 +211,17 @@ def prepare_imports() -> None:
     for workaround in WORKAROUNDS:
         if workaround.__name__ not in present:
             sys.meta_path.insert(0, workaround())
+
+
+@contextmanager
+def prepared_imports():
+    """Inside of the context imports are as after `prepare_imports()`; afterwards the process finds modules as before."""
+    before = list(sys.meta_path)
+    prepare_imports()
+    try:
+        yield
+    finally:
+        sys.meta_path[:] = [f for f in sys.meta_path if f in before or type(f) not in WORKAROUNDS]
 
 
 def install(site_packages: Path) -> None:

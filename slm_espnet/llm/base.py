@@ -1,4 +1,4 @@
-"""What every frozen language model offers to training and decoding.
+"""What every frozen language model offers to training and decoding; who misses a method of it cannot be made.
 
 Encoder-decoder and decoder-only models differ only behind this interface: `target_states` and `logits` for training,
 and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for search.
@@ -7,7 +7,7 @@ and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for s
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +15,7 @@ import torch
 Sizes = tuple[Sequence[int], Sequence[int]]  # lengths of inputs and of targets, as plain numbers
 
 
-class AbsTokenizer:
+class AbsTokenizer(ABC):
     """Text ↔ token ids, without special tokens unless they are asked for."""
 
     eos_id: int
@@ -39,7 +39,7 @@ class AbsTokenizer:
         """Ids before and after `user_placeholder` in the model's chat template; UserError if it has none."""
 
 
-class DecodingState:
+class DecodingState(ABC):
     """KV cache and masks of one batch during search. Subclasses keep the tensors."""
 
     @abstractmethod
@@ -55,7 +55,7 @@ class DecodingState:
         """Forget the last counts[i] positions of row i, (B,): at most those of the last `begin` or `step`."""
 
 
-class AbsLLM(torch.nn.Module):
+class AbsLLM(torch.nn.Module, ABC):
     """A frozen LLM. Always in eval mode; parameters get no gradient unless they belong to LoRA."""
 
     tokenizer: AbsTokenizer
