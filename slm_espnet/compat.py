@@ -1,9 +1,9 @@
 """Workarounds for other packages: what is done, why, and when it can go. Nothing here imports torch.
 
-Importing slm_espnet changes nothing of the process. `prepare_imports()` runs where the process is the toolkit's own: in
-its commands (slm_espnet.bin). `install()`, which the installer calls, copies this file into site-packages and adds a
+Importing slm_espnet changes nothing of the process. `prepare_imports()` runs where the process is the toolkit's own, in
+its commands (errors.run_main). `install()`, which the installer calls, copies this file into site-packages and adds a
 `.pth` line, so that plain `python -m espnet2.bin.asr_train` works too. In other programs `prepared_imports()` makes the
-workarounds hold while the toolkit imports something, and no longer.
+needed ones hold while the toolkit imports something, and no longer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import secrets
 import sys
 import types
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -201,27 +202,28 @@ class WithoutJets(ChangedImport):
                 del sys.modules[name]
 
 
-WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, WithoutScipy, QuickModelList, WithoutJets)
+NEEDED = (TorchaudioStandIn, WithoutNltkDownload)  # without these imports fail, or ask the network
+WORKAROUNDS = (*NEEDED, WithoutScipy, QuickModelList, WithoutJets)
 
 
-def prepare_imports() -> None:
+def prepare_imports(workarounds: Sequence[type[importlib.abc.MetaPathFinder]] = WORKAROUNDS) -> None:
     """Make the workarounds hold for imports from now on; cheap, and does nothing the second time."""
     # by name, because the copy in site-packages may have been first
     present = {type(finder).__name__ for finder in sys.meta_path}
-    for workaround in WORKAROUNDS:
+    for workaround in workarounds:
         if workaround.__name__ not in present:
             sys.meta_path.insert(0, workaround())
 
 
 @contextmanager
 def prepared_imports():
-    """Inside of the context imports are as after `prepare_imports()`; afterwards the process finds modules as before."""
+    """Inside of the context the workarounds in NEEDED hold for imports; afterwards modules are found as before."""
     before = list(sys.meta_path)
-    prepare_imports()
+    prepare_imports(NEEDED)
     try:
         yield
     finally:
-        sys.meta_path[:] = [f for f in sys.meta_path if f in before or type(f) not in WORKAROUNDS]
+        sys.meta_path[:] = [f for f in sys.meta_path if f in before or type(f) not in NEEDED]
 
 
 def install(site_packages: Path) -> None:

@@ -5,12 +5,13 @@ Use `ASRTask` from here wherever ESPnet's own would be used: training, inference
 
 from __future__ import annotations
 
-from slm_espnet.asr.conv_encoder import ConvEncoder
-from slm_espnet.asr.spec_augment import VtlpSpecAug
 from slm_espnet.compat import prepared_imports
 
-with prepared_imports():  # without them it downloads data of nltk
+with prepared_imports():  # ESPnet's tasks download data of nltk without them
     from espnet2.tasks.asr import ASRTask, encoder_choices, specaug_choices
+
+    from slm_espnet.asr.conv_encoder import ConvEncoder
+    from slm_espnet.asr.spec_augment import VtlpSpecAug
 
 __all__ = ["ASRTask"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from slm_espnet.compat import prepared_imports
 from slm_espnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     """
     if kind not in SPEECH_ENCODER_KINDS:
         raise UserError(f"speech_encoder {kind!r} is unknown; known: {', '.join(SPEECH_ENCODER_KINDS)}")
+    with prepared_imports():
+        encoder = _build(kind, conf)
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    return encoder.eval()
+
+
+def _build(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     if kind == "espnet_ctc":
         from slm_espnet.speech_encoder.espnet_ctc import ESPnetCTCEncoder as encoder_class
     elif kind == "hf_ctc":
@@ -41,7 +50,4 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
         raise UserError(f"speech_encoder_conf of {kind} has unknown key(s) {', '.join(unknown)}; known: {names}")
     if not conf.get("model"):
         raise UserError(f"speech_encoder_conf of {kind} needs model: a directory or a name on the Hub")
-    encoder = encoder_class(**conf)
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(False)
-    return encoder.eval()
+    return encoder_class(**conf)
