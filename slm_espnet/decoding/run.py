@@ -81,7 +81,8 @@ class DecodingRun:
             if self.args.model_dir is None:
                 kind, conf, prompt = self.foundation.llm, dict(self.foundation.llm_conf), self.foundation.prompt_conf
             elif kind == self.foundation.llm:  # where the LLM is on this machine; its weights are checked on loading
-                conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in ("model", "revision")}
+                here = ("model", "revision", "trust_pickle")
+                conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in here}
         if self.args.dtype:
             conf["dtype"] = self.args.dtype
         if self.args.input != "speech":
