@@ -96,5 +96,11 @@ def test_pickles_are_fetched_only_where_they_are_trusted(hub, find):
     directory, _, files, sha256 = find("encoder", name="me/old", trust_pickle=True)
     assert set(files) == on_disk(directory) == {"config.json", "pytorch_model.bin"}
     assert sha256 == hashlib.sha256(b"pickle").hexdigest()
+    # the conversion bot's pull request
+    converted = {"config.json": b"{}", "model.safetensors": b"safe", "pytorch_model.bin": b"pickle"}
+    commit = hub.propose("me/old", 3, converted)
+    directory, revision, files, sha256 = find(name="me/old", revision="refs/pr/3")
+    assert (revision, sha256) == (commit, hashlib.sha256(b"safe").hexdigest())
+    assert set(files) == on_disk(directory) == {"config.json", "model.safetensors"}
     hub.publish("me/none", {"README.md": b"nothing"})
     assert "me/none has no config.json" in find(name="me/none")
