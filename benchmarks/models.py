@@ -23,8 +23,8 @@ import transformers
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation, load_foundation
 from slm_espnet.llm import hf_causal, hf_seq2seq
-from slm_espnet.llm import source as llm_source
 from slm_espnet.llm.base import AbsLLM
+from slm_espnet.model_source import ModelSource
 from slm_espnet.speech_encoder import huggingface_ctc, huggingface_encoder
 from slm_espnet.speech_encoder.base import AbsSpeechEncoder
 
@@ -39,7 +39,7 @@ LETTERS = 32  # tokens of a CTC vocabulary that the configuration does not name
 
 
 @dataclass(frozen=True)
-class RandomSource(llm_source.ModelSource):
+class RandomSource(ModelSource):
     """Files of a language model whose weights are made up."""
 
     def weights_sha256(self) -> str:

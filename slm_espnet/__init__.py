@@ -1,19 +1,18 @@
 """slm_espnet: a frozen speech encoder and a frozen language model, joined by a small trained adapter.
 
-Importing the package is cheap (no torch); it only prepares what other packages need to import at all (see compat).
+Importing the package is cheap (no torch) and changes nothing of the process.
 """
 
-from slm_espnet import compat
-
 __version__ = "0.1.0"
-
-compat.prepare_imports()
 
 
 def __getattr__(name: str):
     """SLMInference, imported when it is asked for: it needs torch."""
     if name == "SLMInference":
-        from slm_espnet.api.model import SLMInference
+        from slm_espnet.compat import prepared_imports
+
+        with prepared_imports():
+            from slm_espnet.api.model import SLMInference
 
         return SLMInference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

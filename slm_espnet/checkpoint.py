@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from slm_espnet.errors import UserError
 from slm_espnet.espnet_model import ESPnetSLMModel
+from slm_espnet.files import temporary_beside
 from slm_espnet.training.build import build_model
 from slm_espnet.training.config import read_config
 
@@ -36,7 +37,7 @@ def save_adapter(state: dict[str, torch.Tensor], config: dict[str, Any], path: P
         "llm_identity": json.dumps(config.get("llm_identity"), sort_keys=True),
         "encoding_fingerprint": json.dumps(config.get("encoding_fingerprint"), sort_keys=True),
     }
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
         save_file(tensors, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes files that only their owner can read

@@ -1,7 +1,9 @@
 """Workarounds for other packages: what is done, why, and when it can go. Nothing here imports torch.
 
-`prepare_imports()` runs when slm_espnet is imported. `install()`, which the installer calls, copies this file into
-site-packages and adds a `.pth` line, so that plain `python -m espnet2.bin.asr_train` works too.
+Importing slm_espnet changes nothing of the process. `prepare_imports()` runs where the process is the toolkit's own, in
+its commands (errors.run_main). `install()`, which the installer calls, copies this file into site-packages and adds a
+`.pth` line, so that plain `python -m espnet2.bin.asr_train` works too. In other programs `prepared_imports()` makes the
+needed ones hold while the toolkit imports something, and no longer.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import secrets
 import sys
 import types
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -198,16 +202,28 @@ class WithoutJets(ChangedImport):
                 del sys.modules[name]
 
 
-WORKAROUNDS = (TorchaudioStandIn, WithoutNltkDownload, WithoutScipy, QuickModelList, WithoutJets)
+NEEDED = (TorchaudioStandIn, WithoutNltkDownload)  # without these imports fail, or ask the network
+WORKAROUNDS = (*NEEDED, WithoutScipy, QuickModelList, WithoutJets)
 
 
-def prepare_imports() -> None:
+def prepare_imports(workarounds: Sequence[type[importlib.abc.MetaPathFinder]] = WORKAROUNDS) -> None:
     """Make the workarounds hold for imports from now on; cheap, and does nothing the second time."""
     # by name, because the copy in site-packages may have been first
     present = {type(finder).__name__ for finder in sys.meta_path}
-    for workaround in WORKAROUNDS:
+    for workaround in workarounds:
         if workaround.__name__ not in present:
             sys.meta_path.insert(0, workaround())
+
+
+@contextmanager
+def prepared_imports():
+    """Inside of the context the workarounds in NEEDED hold for imports; afterwards modules are found as before."""
+    before = list(sys.meta_path)
+    prepare_imports(NEEDED)
+    try:
+        yield
+    finally:
+        sys.meta_path[:] = [f for f in sys.meta_path if f in before or type(f) not in NEEDED]
 
 
 def install(site_packages: Path) -> None:
@@ -217,7 +233,7 @@ def install(site_packages: Path) -> None:
         (f"{STARTUP_MODULE}.py", code),
         (f"{STARTUP_MODULE}.pth", f"import {STARTUP_MODULE}; {STARTUP_MODULE}.prepare_imports()\n"),
     ):
-        temporary = site_packages / f"{name}.tmp"
+        temporary = site_packages / f".{name}.tmp{secrets.token_hex(8)}"  # several may install at once
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, site_packages / name)
 

@@ -6,6 +6,8 @@ import errno
 import sys
 from collections.abc import Callable
 
+from slm_espnet.compat import prepare_imports
+
 CURES = {  # of what the system refuses, wherever it happens
     errno.ENOSPC: "make room and run it again",
     errno.EDQUOT: "make room (the quota is used up) and run it again",
@@ -19,7 +21,8 @@ class UserError(Exception):
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a command; a UserError becomes one line on stderr and exit status 2."""
+    """Run a command, which owns its process; a UserError becomes one line on stderr and exit status 2."""
+    prepare_imports()
     try:
         status = main()
     except UserError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,19 @@ from slm_espnet.errors import UserError
 
 LATE_SECONDS = 60.0  # how long a file that another machine wrote may take to appear here
 LOOK_AGAIN_SECONDS = 1.0
+MOST_OF_NAME = 40  # letters of a file's name in that of its temporary; four bytes each still fit the system's 255
+
+
+def temporary_beside(path: Path, suffix: str = "") -> Path:
+    """A name in the same folder for what is to be moved to `path` when it is whole; nobody else has it.
+
+    Not the process id: machines that share a disk have the same ones.
+
+    Args:
+        path: the final place.
+        suffix: what the name ends in, for programs that go by it.
+    """
+    return path.with_name(f".{path.name[:MOST_OF_NAME]}.tmp{secrets.token_hex(8)}{suffix}")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -25,7 +39,7 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         UserError: the file cannot be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
@@ -40,7 +54,7 @@ class AtomicFile:
 
     def __init__(self, path: Path):
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+        self._temporary = temporary_beside(path)
         try:
             self._file = open(self._temporary, "w", encoding="utf-8", newline="\n")
         except OSError as error:

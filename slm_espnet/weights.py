@@ -1,7 +1,9 @@
 """What the weights of a model are, told by their hash: the name of a model can stand for others, its hash cannot.
 
-Hashes of large files are remembered in `$XDG_CACHE_HOME/slm_espnet/sha256.json` by path, size and time of change, so
-that every job of a stage does not read gigabytes again. Nothing here imports torch.
+Hashes of large files are remembered in `$XDG_CACHE_HOME/slm_espnet/sha256.json`, so that every job of a stage does not
+read gigabytes again. A file is known again by path, size, inode, both times of change, and a sample of its content:
+times alone may be copied, or be the same on a disk with a coarse clock. What none of these would show is a few bytes
+changed in place within one tick of that clock. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from slm_espnet.files import discard, temporary_beside
+
 REMEMBERED_SIZE = 1 << 26  # bytes; smaller files are hashed faster than it is worth to remember
 MOST_REMEMBERED = 1000  # files
+SAMPLES, SAMPLE_SIZE = 64, 4096  # parts of a large file that are read each time, spread evenly, and the bytes of each
 
 
 def weights_sha256(files: Iterable[Path]) -> str:
@@ -38,23 +43,38 @@ def weights_sha256(files: Iterable[Path]) -> str:
 def file_sha256(path: Path) -> str:
     """sha256 of one file in hexadecimal digits, remembered where the file is large."""
     path = path.resolve()
-    status = path.stat()
-    if status.st_size < REMEMBERED_SIZE:
+    cache = cache_file("sha256.json")
+    if cache is None or path.stat().st_size < REMEMBERED_SIZE:
         return _sha256(path)
-    cache = cache_directory() / "sha256.json"
-    known = _read(cache)
-    # mtime alone could be that of another file, copied with its time; all are compared for equality only
-    name = f"{path}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
-    if name not in known:
-        known = {**_read(cache), name: _sha256(path)}
-        _write(cache, dict(list(known.items())[-MOST_REMEMBERED:]))
-    return known[name]
+    name = _mark(path)
+    known = _read(cache).get(name)
+    if known is not None:
+        return known
+    found = _sha256(path)
+    if _mark(path) == name:  # it was not written to meanwhile
+        _write(cache, dict([*_read(cache).items(), (name, found)][-MOST_REMEMBERED:]))
+    return found
 
 
-def cache_directory() -> Path:
-    """Where the toolkit keeps what it can make again."""
+def cache_file(name: str) -> Path | None:
+    """A place in the toolkit's cache, for what it can make again; None where there is no home directory."""
     root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "slm_espnet"
+    try:
+        return (Path(root) if root else Path.home() / ".cache") / "slm_espnet" / name
+    except RuntimeError:  # a user without an entry in the system's list, as in containers
+        return None
+
+
+def _mark(path: Path) -> str:
+    """What a file is known by; parts are compared for equality only."""
+    status = path.stat()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for part in range(SAMPLES):
+            file.seek(part * max(0, status.st_size - SAMPLE_SIZE) // (SAMPLES - 1))
+            digest.update(file.read(SAMPLE_SIZE))
+    times = f"{status.st_mtime_ns}|{status.st_ctime_ns}"
+    return f"{path}|{status.st_size}|{times}|{status.st_ino}|{digest.hexdigest()}"
 
 
 def _sha256(path: Path) -> str:
@@ -64,16 +84,19 @@ def _sha256(path: Path) -> str:
 
 def _read(cache: Path) -> dict[str, str]:
     try:
-        return json.loads(cache.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        values = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, one that cannot be read, or a damaged one
         return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _write(cache: Path, known: dict[str, str]) -> None:
-    temporary = cache.with_name(f"{cache.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(cache)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(known, indent=0), encoding="utf-8")
         os.replace(temporary, cache)
     except OSError:  # a home that cannot be written to: the hash is then computed each time
         return
+    finally:
+        discard(temporary)

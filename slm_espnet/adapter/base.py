@@ -1,8 +1,11 @@
-"""What every adapter is made of: a body (frames → hidden states) and an output (hidden states → LLM embeddings)."""
+"""What every adapter is made of: a body (frames → hidden states) and an output (hidden states → LLM embeddings).
+
+A class that misses a method of its base cannot be made.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
@@ -36,7 +39,7 @@ class SpeechEmbeddings:
         return None if self.ctc_logits is None else self.ctc_logits.log_softmax(-1)
 
 
-class AbsAdapterBody(torch.nn.Module):
+class AbsAdapterBody(torch.nn.Module, ABC):
     """frames (B, T, D) → hidden states (B, T, H)."""
 
     output_size: int  # H
@@ -47,7 +50,7 @@ class AbsAdapterBody(torch.nn.Module):
         """Hidden states (B, T', H) and lengths (B,). Padded frames never influence valid ones."""
 
 
-class AbsAdapterOutput(torch.nn.Module):
+class AbsAdapterOutput(torch.nn.Module, ABC):
     """hidden states (B, T, H) → LLM embeddings."""
 
     has_ctc: bool  # whether SpeechEmbeddings come with ctc_log_probs

@@ -27,7 +27,7 @@ def with_models(pair: Foundation, speech_encoder: str | Path | None, llm: str | 
 
 
 def llm_location(pair: Foundation, trained: dict[str, Any], dtype: str | None) -> dict[str, Any]:
-    """What of llm_conf replaces the training's: where the model is, and its dtype.
+    """What of llm_conf replaces the training's: where the model is, whether its pickles are read, and its dtype.
 
     Raises:
         UserError: the pair has another kind of language model.
@@ -35,6 +35,8 @@ def llm_location(pair: Foundation, trained: dict[str, Any], dtype: str | None) -
     if pair.llm != trained["llm"]:
         raise UserError(f"the adapter was trained for llm {trained['llm']}, the foundation has {pair.llm}")
     found = {"model": pair.llm_conf.get("model"), "revision": pair.llm_conf.get("revision")}
+    if "trust_pickle" in pair.llm_conf:
+        found["trust_pickle"] = pair.llm_conf["trust_pickle"]
     return found if dtype is None else {**found, "dtype": dtype}
 
 

@@ -5,14 +5,13 @@ Use `ASRTask` from here wherever ESPnet's own would be used: training, inference
 
 from __future__ import annotations
 
-from slm_espnet.compat import prepare_imports
+from slm_espnet.compat import prepared_imports
 
-prepare_imports()
+with prepared_imports():  # ESPnet's tasks download data of nltk without them
+    from espnet2.tasks.asr import ASRTask, encoder_choices, specaug_choices
 
-from espnet2.tasks.asr import ASRTask, encoder_choices, specaug_choices  # noqa: E402
-
-from slm_espnet.asr.conv_encoder import ConvEncoder  # noqa: E402
-from slm_espnet.asr.spec_augment import VtlpSpecAug  # noqa: E402
+    from slm_espnet.asr.conv_encoder import ConvEncoder
+    from slm_espnet.asr.spec_augment import VtlpSpecAug
 
 __all__ = ["ASRTask"]
 

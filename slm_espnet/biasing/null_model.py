@@ -17,6 +17,7 @@ import numpy as np
 
 from slm_espnet.encodings.posteriors import FramePosteriors
 from slm_espnet.errors import UserError
+from slm_espnet.files import cannot_write, discard, temporary_beside
 
 BACKGROUND_SIZE = 16  # utterances; more change little
 _SHAPE = ("frames", "vocabulary_size", "blank_id")  # whole numbers of FramePosteriors; its other fields are arrays
@@ -68,10 +69,15 @@ def save_background(path: str | Path, background: Sequence[FramePosteriors]) -> 
         arrays = [getattr(item, name) for item in background]
         values[name] = np.concatenate(arrays)
         values[f"{name}_lengths"] = np.array([len(array) for array in arrays], dtype=np.int64)
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, **values)
-    os.replace(temporary, path)
+    temporary = temporary_beside(path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **values)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        discard(temporary)
 
 
 def load_background(path: str | Path, vocabulary_size: int, blank_id: int) -> list[FramePosteriors]:

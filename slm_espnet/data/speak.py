@@ -35,6 +35,7 @@ from pathlib import Path
 
 from slm_espnet.data.espeak import DEFAULT_PITCH, DEFAULT_RATE, SAMPLING_RATE, Espeak, engine_version
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.files import temporary_beside
 from slm_espnet.options import split_names
 
 # espeak-ng voices: the sets share none, so that a score on the test set is one on voices never heard.
@@ -144,7 +145,7 @@ def _map(work: Callable[[Speech], str], texts: list[Speech], nj: int) -> Iterato
 def _speak_one(synthesis: Synthesis, speech: Speech) -> str:
     """Make one recording; returns what went wrong, "" when it is there."""
     output = synthesis.path(speech)
-    temporary = output.with_name(f".{output.stem}.{os.getpid()}{output.suffix}")
+    temporary = temporary_beside(output, output.suffix)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if synthesis.command:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slm_espnet.errors import UserError
-from slm_espnet.files import cannot_write, discard
+from slm_espnet.files import cannot_write, discard, temporary_beside
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is not UTF-8
@@ -123,7 +123,7 @@ def write_table(path: Path, rows: Iterable[tuple[str, str]]) -> int:
     Raises:
         UserError: the file cannot be written, for instance because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(path)
     count = 0
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:

@@ -82,7 +82,8 @@ class DecodingRun:
                 kind, conf, prompt = self.foundation.llm, dict(self.foundation.llm_conf), self.foundation.prompt_conf
                 prompt = {"format": PROMPT_FORMAT, **prompt}
             elif kind == self.foundation.llm:  # where the LLM is on this machine; its weights are checked on loading
-                conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in ("model", "revision")}
+                here = ("model", "revision", "trust_pickle")
+                conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in here}
         if self.args.dtype:
             conf["dtype"] = self.args.dtype
         if self.args.input != "speech":
@@ -93,7 +94,7 @@ class DecodingRun:
         """What the results of all sets depend on, as plain values."""
         args = self.args
         conf = read_conf(self.llm_kind, self.llm_conf)
-        weights = find_model(conf.model, conf.revision).weights_sha256()
+        weights = find_model(conf.model, conf.revision, trust_pickle=conf.trust_pickle).weights_sha256()
         settings = {
             "input": args.input,
             "llm": {"kind": self.llm_kind, "weights_sha256": weights, "dtype": conf.dtype, "lora": conf.lora},

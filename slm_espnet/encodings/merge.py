@@ -31,7 +31,7 @@ from slm_espnet.encodings.layout import (
 from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done, read_json
 from slm_espnet.encodings.writer import complete_entries
 from slm_espnet.errors import UserError
-from slm_espnet.files import cannot_write, discard, wait_for_late, write_atomically
+from slm_espnet.files import cannot_write, discard, temporary_beside, wait_for_late, write_atomically
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _write_index(directory: Path, name: str, keys: np.ndarray, table: np.ndarray
     maps = {
         int(job): np.memmap(index_path(directory, int(job)), np.uint8, mode="r") for job in np.unique(table["shard"])
     }
-    temporaries = {target: directory / f"{target}.tmp{os.getpid()}" for target in (INDEX, KEYS, TABLE)}
+    temporaries = {target: temporary_beside(directory / target) for target in (INDEX, KEYS, TABLE)}
     try:
         with open(temporaries[INDEX], "wb") as file:
             position = file.write(header(name).encode())

@@ -15,13 +15,16 @@ from slm_espnet.data.table import read_lines
 from slm_espnet.encodings.layout import DONE, FORMAT, index_path, job_done_path, shard_path
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
+from slm_espnet.model_files import Wanted
+from slm_espnet.model_source import ModelSource
 from slm_espnet.weights import weights_sha256
 
 MOST_IN_BATCH = 256  # recordings
 MOST_PADDING = 0.05  # of all batches together, where lengths are known
 PADDING_OF_A_BATCH = (1.0, 0.3, 0.2, 0.15, 0.1, 0.07, MOST_PADDING)  # bounds that are tried, the widest first
 ASSUMED_SECONDS = 20.0  # of the output of a command, which is not run to plan
-MODEL_FILES = ("*.safetensors", "*.pth", "*.bin", "config.yaml", "config.json", "preprocessor_config.json")
+MODEL_FILES = ("*.safetensors", "*.pth", "*.bin", "config.yaml")  # of an ESPnet model
+HF_KINDS, HF_CONFIGS = ("hf_ctc", "hf_encoder"), ("config.json", "preprocessor_config.json")
 
 
 class Recording(NamedTuple):
@@ -65,11 +68,23 @@ class Request:
             "max_seconds": self.max_seconds,
             "model_sha256": "",
         }
-        directory = Path(str(part.speech_encoder_conf.get("model", "")))
-        files = [file for pattern in MODEL_FILES for file in directory.glob(pattern)] if directory.is_absolute() else []
+        files = _model_files(part)
         if files:
             values["model_sha256"] = weights_sha256(files)
         return json.loads(json.dumps(values))
+
+
+def _model_files(pair: Foundation) -> list[Path]:
+    """What decides a speech encoder that is a directory here; [] for a name of the Hub, which its revision decides."""
+    conf = pair.speech_encoder_conf
+    directory = Path(str(conf.get("model", "")))
+    if not directory.is_absolute():
+        return []
+    if pair.speech_encoder not in HF_KINDS:
+        return [file for pattern in MODEL_FILES for file in directory.glob(pattern)]
+    wanted = Wanted(trust_pickle=bool(conf.get("trust_pickle", False)), target_lang=conf.get("target_lang"))
+    configs = [directory / name for name in HF_CONFIGS]
+    return [*ModelSource(str(directory), "", directory, wanted).weight_files(), *filter(Path.is_file, configs)]
 
 
 def read_recordings(data_dir: Path) -> list[Recording]:

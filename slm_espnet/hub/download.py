@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import cannot_write, discard, temporary_beside
 from slm_espnet.hub.manifest import CARD, MANIFEST, FileFacts, check_file, check_package, read_manifest
 from slm_espnet.hub.names import hub_name
 from slm_espnet.hub.transfer import try_again
@@ -113,8 +114,13 @@ def copy_package(folder: Path, output_dir: Path) -> None:
         source, path = folder / name, output_dir / name
         if not source.is_file():
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, path)
+        temporary = temporary_beside(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, temporary)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        finally:
+            discard(temporary)
     check_package(output_dir)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import temporary_beside
 from slm_espnet.foundation import Foundation
 from slm_espnet.hub.manifest import SUFFIXES
 from slm_espnet.hub.names import ModelName, travelling_name
@@ -28,7 +29,8 @@ class FrozenModel:
     role: str  # speech_encoder or llm
     name: ModelName
     identity: dict[str, str]  # as it was in training
-    directory: Path | None  # its files here, where they are packed
+    directory: Path | None  # where its files are, where they are packed
+    files: tuple[str, ...] = ()  # those that are used, as paths from there
 
     @property
     def place(self) -> str:
@@ -59,15 +61,15 @@ class FrozenModel:
         """
         if self.directory is None:
             return set()
-        files = [path for path in sorted(self.directory.iterdir()) if path.is_file() and path.suffix in SUFFIXES]
-        if not any(path.suffix == ".safetensors" for path in files):
+        names = [name for name in self.files if Path(name).suffix in SUFFIXES]
+        if not any(name.endswith(".safetensors") for name in names):
             raise UserError(
                 f"{self.directory} has no *.safetensors: other weights can run code and are not packed; leave "
                 "--pack_foundations false, or save the model as safetensors and train the adapter on that"
             )
-        for path in files:
-            copy_file(path, package / FOLDER / self.role / path.name)
-        return {f"{FOLDER}/{self.role}/{path.name}" for path in files}
+        for name in names:
+            copy_file(self.directory / name, package / FOLDER / self.role / name)
+        return {f"{FOLDER}/{self.role}/{name}" for name in names}
 
 
 def copy_file(source: Path, path: Path) -> None:
@@ -76,7 +78,7 @@ def copy_file(source: Path, path: Path) -> None:
     if path.is_file() and path.stat().st_size == source.stat().st_size:
         if weights_sha256([path]) == weights_sha256([source]):
             return
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
         shutil.copyfile(source, temporary)
         os.replace(temporary, path)
@@ -101,47 +103,55 @@ def find_frozen(config: dict[str, Any], pair: Foundation, request: PackRequest) 
             was = identity.get("kind") if identity else "nothing"
             raise UserError(f"{request.foundation} has the {role} {kind}, the adapter was trained on {was}")
         conf = vars(pair)[f"{role}_conf"]
-        directory = None
+        place: tuple[Path | None, tuple[str, ...]] = (None, ())
         if request.pack_foundations:
-            directory = _checked_directory(role, kind, conf, identity["weights_sha256"])
+            place = _checked(role, _files(role, kind, conf), conf["model"], identity["weights_sha256"])
         name = travelling_name(identity["model"], identity.get("revision", ""), given)
-        found.append(FrozenModel(role, name, dict(identity), directory))
+        found.append(FrozenModel(role, name, dict(identity), *place))
     return found[0], found[1]
 
 
 def fetch_foundations(pair: Foundation) -> dict[str, Path]:
     """Where both models are, by role; what is not here yet is downloaded."""
     kinds = (pair.speech_encoder, pair.llm)
-    return {role: _files(role, kind, vars(pair)[f"{role}_conf"])[0] for role, kind in zip(ROLES, kinds, strict=True)}
+    confs = (pair.speech_encoder_conf, pair.llm_conf)
+    return {role: _files(role, kind, conf).directory for role, kind, conf in zip(ROLES, kinds, confs, strict=True)}
 
 
-def _checked_directory(role: str, kind: str, conf: dict[str, Any], expected: str) -> Path:
-    """The files of a model; UserError where they are not those of training."""
-    directory, weights = _files(role, kind, conf)
-    hashes = [weights_sha256(some) for some in weights]
-    if expected not in hashes:
+@dataclass(frozen=True)
+class _Files:
+    """The files of a model that are used."""
+
+    directory: Path
+    every: tuple[str, ...]  # as paths from there
+    weights: list[Path]  # those that its hash is made from
+
+
+def _checked(role: str, files: _Files, model: str, expected: str) -> tuple[Path, tuple[str, ...]]:
+    """Where the files of a model are, and which; UserError where they are not those of training."""
+    found = weights_sha256(files.weights)
+    if found != expected:
         raise UserError(
-            f"{role} {conf['model']} has weights_sha256 {hashes[0]}, but the adapter was trained on {expected}; give "
-            "the foundation it was trained with"
+            f"{role} {model} has weights_sha256 {found}, but the adapter was trained on {expected}; give the "
+            "foundation it was trained with"
         )
-    return directory
+    return files.directory, files.every
 
 
-def _files(role: str, kind: str, conf: dict[str, Any]) -> tuple[Path, list[list[Path]]]:
-    """A model's directory, fetched where it is not here, and what its hash may be made from."""
-    model, revision = str(conf["model"]), conf.get("revision")
+def _files(role: str, kind: str, conf: dict[str, Any]) -> _Files:
+    """The files of a model, fetched where they are not here."""
+    model, revision, trust_pickle = str(conf["model"]), conf.get("revision"), bool(conf.get("trust_pickle", False))
     if kind == "espnet_ctc":
         from slm_espnet.speech_encoder.espnet_files import find_espnet_model
 
         files = find_espnet_model(model, revision, conf.get("weights"))
-        return files.directory, [[files.weights]]
+        return _Files(files.directory, files.every(), [files.weights])
     if role == "speech_encoder":
         from slm_espnet.speech_encoder.source import find_model
 
-        source = find_model(model, revision)
-        language = (f"adapter.{conf.get('target_lang')}.safetensors",)  # MMS has an adapter for each language
-        return source.directory, [source.weight_files(), source.weight_files(language)]
-    from slm_espnet.llm.source import find_model as find_llm
+        source = find_model(model, revision, trust_pickle, conf.get("target_lang"))
+    else:
+        from slm_espnet.llm.source import find_model as find_llm
 
-    found = find_llm(model, revision)
-    return found.directory, [found.weight_files()]
+        source = find_llm(model, revision, trust_pickle=trust_pickle)
+    return _Files(source.directory, source.files().every, source.weight_files())

@@ -6,6 +6,7 @@ Packing again changes only the files that differ, so that an upload sends no mor
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from slm_espnet.tasks import Task, load_tasks
 from slm_espnet.tasks.load import merged_tasks
 from slm_espnet.training.build import build_template
 from slm_espnet.training.config import read_config
+from slm_espnet.weights import file_sha256
 
 TASKS, SETTINGS, BIASING, BACKGROUND, PROVENANCE, PAGE = (
     "tasks.yaml", "inference.yaml", "biasing.yaml", "biasing_background.npz", "provenance.json", "RESULTS.md",
@@ -114,16 +116,35 @@ def read_rows(request: PackRequest) -> list[dict[str, Any]]:
     """Rows of results.json; [] where the model was not scored.
 
     Raises:
-        UserError: they are older than the adapter, or damaged, or of several decodings of which none is chosen.
+        UserError: they are of another adapter, or damaged, or of several decodings of which none is chosen.
     """
     from slm_espnet.scoring.collect import read_results
 
     path = request.exp_dir / RESULTS
     if not path.is_file():
         return []
-    if path.stat().st_mtime < (request.model_dir / ADAPTER).stat().st_mtime:
-        raise UserError(f"{path} is older than the adapter: its scores are of another one; run stages 5 and 6 again")
-    return read_results(request.exp_dir, request.inference_tag)
+    rows = read_results(request.exp_dir, request.inference_tag)
+    adapter = file_sha256(request.model_dir / ADAPTER)
+    for inference, name in sorted({(row["inference"], row["set"]) for row in rows}):
+        decoding = request.exp_dir / f"decode_{inference}" / name
+        decoded_with = adapter_of(decoding)
+        if decoded_with is None:
+            print(f"{decoding} does not say with which adapter it was decoded: its scores are packed unchecked",
+                  file=sys.stderr, flush=True)  # fmt: skip
+        elif decoded_with != adapter:
+            raise UserError(
+                f"{path}: the scores of {decoding} are of another adapter (sha256 {decoded_with[:12]}…) than "
+                f"{request.model_dir / ADAPTER} ({adapter[:12]}…); run stages 5 and 6 again"
+            )
+    return rows
+
+
+def adapter_of(decoding: Path) -> str | None:
+    """The sha256 of the adapter that a merged decoding was made with; None where it does not say."""
+    try:
+        return json.loads((decoding / "settings.json").read_text(encoding="utf-8")).get("adapter")
+    except (OSError, ValueError, AttributeError):  # removed to save room, or damaged
+        return None
 
 
 def portable_config(config: dict[str, Any], encoder: FrozenModel, llm: FrozenModel) -> dict[str, Any]:

@@ -45,7 +45,10 @@ def provenance(exp_dir: Path, model_dir: Path, config: dict[str, Any], command: 
 
 def without_home(text: str) -> str:
     """A text in which the home directory is written as ~."""
-    home = str(Path.home())
+    try:
+        home = str(Path.home())
+    except RuntimeError:  # a user without one, as in containers
+        return text
     return text.replace(home + "/", "~/") if home != "/" else text
 
 

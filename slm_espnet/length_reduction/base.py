@@ -1,4 +1,4 @@
-"""What every length reduction offers.
+"""What every length reduction offers; who misses a method of it cannot be made.
 
 Reductions without parameters (ctc_blank, ctc_merge, stack, none) run once, in the encoding stage, and are part of the
 cache's fingerprint; those with parameters (conv) run in the trained model, after the cache.
@@ -6,7 +6,7 @@ cache's fingerprint; those with parameters (conv) run in the trained model, afte
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +40,7 @@ class CTCPath:
         return CTCPath(self.best[row, :length], self.blank[row, :length], self.blank_id)
 
 
-class AbsStaticReduction:
+class AbsStaticReduction(ABC):
     """A reduction without parameters, applied to one utterance in the encoding stage."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class AbsStaticReduction:
         """Name and settings, for the fingerprint."""
 
 
-class AbsTrainedReduction(torch.nn.Module):
+class AbsTrainedReduction(torch.nn.Module, ABC):
     """A reduction with parameters, trained together with the adapter and run on batches."""
 
     output_size: int  # D'

@@ -1,4 +1,4 @@
-"""What every frozen language model offers to training and decoding.
+"""What every frozen language model offers to training and decoding; who misses a method of it cannot be made.
 
 Encoder-decoder and decoder-only models differ only behind this interface: `target_states` and `logits` for training,
 and `start`/`begin`/`step` on a `DecodingState` (which holds the KV cache) for search.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Tokens:
         return slice(before, before)
 
 
-class AbsTokenizer:
+class AbsTokenizer(ABC):
     """Text ↔ token ids."""
 
     eos_id: int
@@ -93,7 +93,7 @@ class AbsTokenizer:
         """
 
 
-class DecodingState:
+class DecodingState(ABC):
     """KV cache and masks of one batch during search. Subclasses keep the tensors."""
 
     @abstractmethod
@@ -109,7 +109,7 @@ class DecodingState:
         """Forget the last counts[i] positions of row i, (B,): at most those of the last `begin` or `step`."""
 
 
-class AbsLLM(torch.nn.Module):
+class AbsLLM(torch.nn.Module, ABC):
     """A frozen LLM. Always in eval mode; parameters get no gradient unless they belong to LoRA."""
 
     tokenizer: AbsTokenizer

@@ -23,6 +23,7 @@ class LLMConf:
 
     model: str  # directory, or Hub name
     revision: str | None = None  # of a Hub model
+    trust_pickle: bool = False  # read pytorch_model.bin where there are no safetensors; such weights can run code
     dtype: str = "float32"  # of the parameters: float32 | bfloat16 | float16 (never float16 for T5)
     quantization: str | None = None  # 8bit | 4bit: of the weights of linear layers, by bitsandbytes on a CUDA GPU
     lora: dict[str, Any] | None = None  # settings of LoRA, see llm/lora.py; None: no LoRA
@@ -52,8 +53,9 @@ def read_conf(kind: str, conf: dict[str, Any]) -> LLMConf:
     if checked.device_map not in (None, *DEVICE_MAPS):
         choices = ", ".join(DEVICE_MAPS)
         raise UserError(f"llm_conf: device_map must be one of {choices}, or left out, not {checked.device_map!r}")
-    if not isinstance(checked.packing, bool):
-        raise UserError(f"llm_conf: packing must be true or false, not {checked.packing!r}")
+    for name in ("packing", "trust_pickle"):
+        if not isinstance(vars(checked)[name], bool):
+            raise UserError(f"llm_conf: {name} must be true or false, not {vars(checked)[name]!r}")
     if checked.max_memory is not None and (checked.device_map is None or not isinstance(checked.max_memory, dict)):
         raise UserError("llm_conf: max_memory belongs to a device_map, and maps numbers of GPUs to sizes: {0: 30GiB}")
     return checked
@@ -83,7 +85,7 @@ def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:
         from slm_espnet.llm.quantization import check_quantization
 
         check_quantization(checked.quantization)
-    source = find_model(checked.model, checked.revision)
+    source = find_model(checked.model, checked.revision, trust_pickle=checked.trust_pickle)
     from slm_espnet.llm.hf_causal import HFCausal
     from slm_espnet.llm.hf_seq2seq import HFSeq2Seq
     from slm_espnet.llm.lora import LoraOptions

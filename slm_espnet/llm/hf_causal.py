@@ -18,7 +18,8 @@ from slm_espnet.llm.hf_model import HFModel, load_weights
 from slm_espnet.llm.kv_cache import can_drop, drop_last, keep_windows
 from slm_espnet.llm.lora import LoraOptions
 from slm_espnet.llm.packing import on_device, packed_rows, plain_rows, spans
-from slm_espnet.llm.source import ModelSource, check_family, read_config
+from slm_espnet.llm.source import check_family, read_config
+from slm_espnet.model_source import ModelSource
 
 
 class CausalState(DecodingState):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,8 +16,10 @@ from slm_espnet.llm.base import AbsLLM
 from slm_espnet.llm.lora import LoraOptions, add_lora, without_lora
 from slm_espnet.llm.placement import place
 from slm_espnet.llm.quantization import quantization_options
-from slm_espnet.llm.source import ModelSource, read_config
+from slm_espnet.llm.source import read_config
 from slm_espnet.llm.tokenizer import HFTokenizer
+from slm_espnet.model_files import NOT_TENSORS
+from slm_espnet.model_source import ModelSource
 
 
 class HFModel(AbsLLM):
@@ -112,7 +115,7 @@ def load_weights(
     max_memory: Mapping[int | str, int | str] | None = None,
 ) -> torch.nn.Module:
     """A transformers model with its weights; UserError when they are damaged, do not cover the model, or do not fit."""
-    source.weight_files()
+    reading = source.loading_options()
     options = {} if quantization is None else quantization_options(quantization, dtype)
     if device_map is not None:
         with torch.device("meta"):
@@ -124,13 +127,13 @@ def load_weights(
         model, info = model_class.from_pretrained(
             source.directory,
             dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
             output_loading_info=True,
+            **reading,
             **options,
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except (SafetensorError, pickle.UnpicklingError, OSError, ValueError, RuntimeError) as error:
+        said = NOT_TENSORS if isinstance(error, pickle.UnpicklingError) else str(error)
+        reason = " ".join(said.split())[:300]
         raise UserError(f"the weights of {source.name} cannot be loaded: {reason}; get them again") from error
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])

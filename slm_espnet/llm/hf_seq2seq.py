@@ -15,7 +15,8 @@ from slm_espnet.llm.hf_model import HFModel, load_weights
 from slm_espnet.llm.kv_cache import drop_last
 from slm_espnet.llm.lora import LoraOptions
 from slm_espnet.llm.packing import on_device, plain_rows
-from slm_espnet.llm.source import ModelSource, check_family, read_config
+from slm_espnet.llm.source import check_family, read_config
+from slm_espnet.model_source import ModelSource
 
 
 class Seq2SeqState(DecodingState):

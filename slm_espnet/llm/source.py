@@ -1,81 +1,32 @@
-"""Where a language model's files are, and whether they are what is asked for: found before anything is loaded."""
+"""Finding a language model and reading its configuration, before anything is loaded."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
-from slm_espnet.weights import weights_sha256
+from slm_espnet.model_files import Wanted
+from slm_espnet.model_source import ModelSource, locate_model
 
 T5_FAMILY = ("t5", "mt5", "umt5")  # model types of encoder-decoders that are known here
-TOKENIZER_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
-WEIGHT_FILES = ("*.safetensors",)
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """A model's files on this machine."""
-
-    name: str  # as the configuration gives it
-    revision: str  # commit of a Hub model; empty for a directory
-    directory: Path
-
-    def weight_files(self) -> list[Path]:
-        """The safetensors files; UserError when there are none."""
-        files = sorted(self.directory.glob("*.safetensors"))
-        if not files:
-            raise UserError(
-                f"{self.name} has no *.safetensors weights (others are not read, because they can run code); "
-                "load it once with transformers and write it with save_pretrained(directory)"
-            )
-        return files
-
-    def weights_sha256(self) -> str:
-        """One hash of all weight files, 64 hexadecimal digits."""
-        return weights_sha256(self.weight_files())
-
-
-def find_model(name: str, revision: str | None = None, weights: bool = True) -> ModelSource:
+def find_model(
+    name: str, revision: str | None = None, weights: bool = True, trust_pickle: bool = False
+) -> ModelSource:
     """The files of a directory or of a Hub repository, downloading what is not there yet.
 
     Args:
         name: a directory, or a Hub name such as google/mt5-small.
-        revision: branch, tag or commit of a Hub repository.
+        revision: branch, tag, commit, or refs/pr/N of a Hub repository.
         weights: False leaves the weights out (tokenizer only).
+        trust_pickle: whether pytorch_model.bin may be used where there are no safetensors.
 
     Raises:
-        UserError: it does not exist, is not a model, or cannot be downloaded.
+        UserError: as `locate_model`.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(f"{path} has no config.json, so it is no Hugging Face model; give a directory that has")
-        return ModelSource(name, "", path)
-    if path.is_absolute() or name.startswith(".") or name.count("/") > 1 or path.exists():
-        raise UserError(f"language model {name} is not a directory; correct llm_conf: model, or build the model first")
-    return _download(name, revision, weights)
-
-
-def _download(name: str, revision: str | None, weights: bool) -> ModelSource:
-    from huggingface_hub import snapshot_download
-
-    patterns = [*TOKENIZER_FILES, *(WEIGHT_FILES if weights else ())]
-    try:
-        directory = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except hub_errors() as error:
-        at = f" at revision {revision}" if revision else ""
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"language model {name}{at} is neither a directory nor to be had from the Hub ({reason}); check the name, "
-            "or download it where there is a network and give its directory"
-        ) from error
-    if not (directory / "config.json").is_file():
-        raise UserError(f"Hub repository {name} has no config.json: it is not a Hugging Face model")
-    return ModelSource(name, directory.name, directory)
+    return locate_model(name, revision, Wanted(weights, trust_pickle), "language model", "llm_conf: model")
 
 
 def read_config(source: ModelSource) -> Any:

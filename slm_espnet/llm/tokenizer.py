@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from slm_espnet.errors import UserError
 from slm_espnet.llm.base import AbsTokenizer, Piece, Tokens
-from slm_espnet.llm.source import ModelSource
+from slm_espnet.model_source import ModelSource
 
 BREAK = "\ue000"  # put into what looks like a control token, so that it is none; its own tokens are dropped
 ROUNDS = 8  # in which control tokens are broken up; one is enough for all that is not made to resist

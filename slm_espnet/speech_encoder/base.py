@@ -1,8 +1,8 @@
-"""What every frozen speech encoder offers to the encoding stage."""
+"""What every frozen speech encoder offers to the encoding stage; who misses a method of it cannot be made."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class EncoderOutput:
     ctc_log_probs: torch.Tensor | None  # (B, T, V) float32 log-probabilities, None for encoders without CTC
 
 
-class AbsSpeechEncoder(torch.nn.Module):
+class AbsSpeechEncoder(torch.nn.Module, ABC):
     """A frozen encoder. Always in eval mode and without gradients; the same result whatever else is in the batch."""
 
     sampling_rate: int  # Hz that `forward` expects

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from slm_espnet.compat import prepared_imports
 from slm_espnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     Args:
         kind: one of SPEECH_ENCODER_KINDS.
         conf: model (directory or name), revision, dtype (of matrix products: float32 or bfloat16), and what the kind
-            adds: target_lang (hf_ctc: the language of an MMS adapter), weights (espnet_ctc: the weight file, where a
+            adds: target_lang (hf_ctc: the language of an MMS adapter), trust_pickle (hf_ctc, hf_encoder: whether
+            pytorch_model.bin may be read where there are no safetensors), weights (espnet_ctc: the weight file, where a
             directory has several), language_symbol and task_symbol (espnet_ctc: what an OWSM-CTC encoder is told).
 
     Raises:
@@ -27,6 +29,14 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     """
     if kind not in SPEECH_ENCODER_KINDS:
         raise UserError(f"speech_encoder {kind!r} is unknown; known: {', '.join(SPEECH_ENCODER_KINDS)}")
+    with prepared_imports():
+        encoder = _build(kind, conf)
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    return encoder.eval()
+
+
+def _build(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     if kind == "espnet_ctc":
         from slm_espnet.speech_encoder.espnet_ctc import ESPnetCTCEncoder as encoder_class
     elif kind == "hf_ctc":
@@ -40,7 +50,4 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
         raise UserError(f"speech_encoder_conf of {kind} has unknown key(s) {', '.join(unknown)}; known: {names}")
     if not conf.get("model"):
         raise UserError(f"speech_encoder_conf of {kind} needs model: a directory or a name on the Hub")
-    encoder = encoder_class(**conf)
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(False)
-    return encoder.eval()
+    return encoder_class(**conf)

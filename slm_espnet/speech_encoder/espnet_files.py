@@ -10,10 +10,13 @@ from typing import Any
 
 from slm_espnet.compat import hub_errors
 from slm_espnet.errors import UserError
-from slm_espnet.weights import cache_directory
+from slm_espnet.model_files import NOT_TENSORS
+from slm_espnet.weights import cache_file
 
 # What packing calls configuration and weights, by task.
 PACKED_KEYS = (("asr_train_config", "asr_model_file"), ("s2t_train_config", "s2t_model_file"))
+
+WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")  # kinds of files of which a model uses one
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class ESPnetFiles:
     directory: Path  # what paths in the configuration may be relative to
     config: Path  # config.yaml of the training
     weights: Path  # *.safetensors or *.pth
+
+    def every(self) -> tuple[str, ...]:
+        """What is used, as paths from the directory: configuration, weights, and what lies beside them at the top."""
+        beside = [path for path in self.directory.iterdir() if path.is_file() and path.suffix not in WEIGHTS]
+        used = {path.relative_to(self.directory).as_posix() for path in (*beside, self.config, self.weights)}
+        return tuple(sorted(used))
 
     def read_config(self) -> dict[str, Any]:
         """The training's configuration; paths of files in the directory are made absolute."""
@@ -49,7 +58,7 @@ class ESPnetFiles:
                 return load_file(self.weights)
             state = torch.load(self.weights, map_location="cpu", weights_only=True)
         except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0]
+            reason = NOT_TENSORS if isinstance(error, pickle.UnpicklingError) else str(error).splitlines()[0]
             raise UserError(f"{self.weights} cannot be read as weights ({reason}); copy or make it again") from error
         return state.get("model", state.get("module", state))  # checkpoint.pth, DeepSpeed, or weights alone
 
@@ -116,8 +125,13 @@ def _unpacked(name: str, revision: str) -> ESPnetFiles:
 
     label = f"{name}@{revision}" if revision else name
     # a folder for each revision: the downloader rewrites configurations in place, also those that revisions share
-    folder = cache_directory() / "espnet" / hashlib.sha1(label.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_file(f"espnet/{hashlib.sha1(label.encode()).hexdigest()[:16]}")
+    if folder is None:
+        raise UserError(f"there is no home directory to keep {label} in; set XDG_CACHE_HOME to a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}) to keep {label} in; set XDG_CACHE_HOME") from error
     try:
         named = ModelDownloader(str(folder)).download_and_unpack(label)
     except (*hub_errors(), RuntimeError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from slm_espnet.errors import UserError
+from slm_espnet.model_source import ModelSource
 from slm_espnet.speech_encoder.base import EncoderOutput
 from slm_espnet.speech_encoder.batching import AbsBatchedEncoder
 from slm_espnet.speech_encoder.huggingface_input import (
@@ -16,7 +17,7 @@ from slm_espnet.speech_encoder.huggingface_input import (
     load_model,
     read_config,
 )
-from slm_espnet.speech_encoder.source import ModelSource, check_dtype, find_model
+from slm_espnet.speech_encoder.source import check_dtype, find_model
 from slm_espnet.weights import weights_sha256
 
 CTC_HEADS = {"parakeet_ctc": "ctc_head", "lasr_ctc": "ctc_head"}  # by model type; lm_head elsewhere
@@ -33,12 +34,13 @@ class HuggingFaceCTCEncoder(AbsBatchedEncoder):
         revision: str | None = None,  # branch, tag or commit
         dtype: str = "float32",  # of matrix products: float32 or bfloat16
         target_lang: str | None = None,  # MMS: ISO 639-3 code of the language whose adapter is loaded
+        trust_pickle: bool = False,  # read pytorch_model.bin where there are no safetensors; such weights can run code
     ) -> None:
         super().__init__()
         from transformers import AutoModelForCTC
 
         self.compute_dtype = getattr(torch, check_dtype(dtype))
-        source = find_model(model, revision)
+        source = find_model(model, revision, trust_pickle, target_lang)
         self.input = WaveformInput(source)
         config = read_config(source)
         # another language brings a CTC layer of another size
@@ -55,12 +57,11 @@ class HuggingFaceCTCEncoder(AbsBatchedEncoder):
             token or "" for token in self.tokenizer.convert_ids_to_tokens(list(range(self.model.config.vocab_size)))
         )
         self.sampling_rate = self.input.sampling_rate
-        extra = () if target_lang is None else (f"adapter.{target_lang}.safetensors", f"adapter.{target_lang}.bin")
         self._identity = {
             "kind": "hf_ctc",
             "model": model,
             "revision": source.revision,
-            "weights_sha256": weights_sha256(source.weight_files(extra)),
+            "weights_sha256": weights_sha256(source.weight_files()),
             "dtype": dtype,
             "sampling_rate": str(self.sampling_rate),
         }

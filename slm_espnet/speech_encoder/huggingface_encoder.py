@@ -7,19 +7,22 @@ from collections.abc import Sequence
 import torch
 
 from slm_espnet.errors import UserError
+from slm_espnet.model_source import ModelSource
 from slm_espnet.speech_encoder.base import AbsSpeechEncoder, EncoderOutput
 from slm_espnet.speech_encoder.batching import AbsBatchedEncoder
 from slm_espnet.speech_encoder.huggingface_input import HOP_SECONDS, WaveformInput, load_model, read_config
-from slm_espnet.speech_encoder.source import ModelSource, check_dtype, find_model
+from slm_espnet.speech_encoder.source import check_dtype, find_model
 from slm_espnet.weights import weights_sha256
 
 SELF_SUPERVISED = ("wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "wav2vec2-conformer", "unispeech", "unispeech-sat",
                    "data2vec-audio", "sew", "sew-d")  # fmt: skip
 
 
-def build_huggingface_encoder(model: str, revision: str | None = None, dtype: str = "float32") -> AbsSpeechEncoder:
+def build_huggingface_encoder(
+    model: str, revision: str | None = None, dtype: str = "float32", trust_pickle: bool = False
+) -> AbsSpeechEncoder:
     """The encoder of a directory or of a Hub repository, by its model type."""
-    source = find_model(model, revision)
+    source = find_model(model, revision, trust_pickle)
     kind = read_config(source).model_type
     if kind == "whisper":
         return WhisperEncoder(source, dtype)

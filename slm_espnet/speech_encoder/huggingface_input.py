@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from slm_espnet.errors import UserError
-from slm_espnet.speech_encoder.source import ModelSource
+from slm_espnet.model_files import NOT_TENSORS
+from slm_espnet.model_source import ModelSource
 
-LOADING_ERRORS = (OSError, ValueError, TypeError, KeyError, RuntimeError)  # what transformers raises for damaged files
+# what transformers raises for damaged files
+LOADING_ERRORS = (SafetensorError, pickle.UnpicklingError, OSError, ValueError, TypeError, KeyError, RuntimeError)
 HOP_SECONDS = 0.01  # frames of all these models advance by a multiple of it
 
 
@@ -69,7 +73,7 @@ def load_model(model_class: Any, source: ModelSource, **options: Any) -> torch.n
     transformers.logging.set_verbosity_error()  # its report of missing weights is ours below
     try:
         model, report = model_class.from_pretrained(
-            source.directory, local_files_only=True, dtype=torch.float32, output_loading_info=True, **options
+            source.directory, dtype=torch.float32, output_loading_info=True, **source.loading_options(), **options
         )
     except LOADING_ERRORS as error:
         raise UserError(f"speech encoder {source.name} cannot be loaded: {_first_line(error)}") from error
@@ -86,4 +90,6 @@ def load_model(model_class: Any, source: ModelSource, **options: Any) -> torch.n
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        return NOT_TENSORS
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -138,7 +138,8 @@ def test_a_row_of_a_table_without_times_is_left_out_by_line(tmp_path):
     corpus = tmp_path / "own"
     for name in ("a", "b", "c", "d"):
         write_audio(corpus / f"{name}.wav", 1.5, 0)
-    rows = ["a.wav\tone\ttrain\tnan\t1.0", "d.wav\tfour\ttrain\t0\t1.0", "b.wav\ttwo\tdev\t0\t1.0", "c.wav\tthree\ttest\t\t"]
+    rows = ["a.wav\tone\ttrain\tnan\t1.0", "d.wav\tfour\ttrain\t0\t1.0"]
+    rows += ["b.wav\ttwo\tdev\t0\t1.0", "c.wav\tthree\ttest\t\t"]
     write_text(corpus / "data.tsv", "\n".join(["audio\ttext\tset\tstart\tstop", *rows, ""]))
     work = prepare("own_data", tmp_path, corpus, "--max_failed 0.5")
     assert sum(len(work.rows(name)) for name in work.sets) == 3

@@ -43,7 +43,8 @@ def packages(tmp_path) -> Path:
     return tmp_path
 
 
-IMPORT = "from slm_espnet import compat; compat.prepare_imports(); import torchaudio; e = torchaudio._extension; "
+PREPARE = "from slm_espnet import compat; compat.prepare_imports(); "
+IMPORT = f"{PREPARE}import torchaudio; e = torchaudio._extension; "
 
 
 def test_torchaudio_imports_beside_a_cpu_torch(packages, top):
@@ -63,7 +64,7 @@ def test_working_torchaudio_is_left_alone(packages, top):
 
 
 def test_the_real_torchaudio_resamples(top):
-    code = "import slm_espnet, torch; from torchaudio.transforms import Resample; "
+    code = f"{PREPARE}import torch; from torchaudio.transforms import Resample; "
     code += "print(Resample(8000, 16000)(torch.ones(1, 800)).shape[1])"
     assert run(code, top).strip() == "1600"
 
@@ -78,7 +79,7 @@ def test_importing_g2p_downloads_nothing_and_leaves_nltk_as_it_was(tmp_path, top
     (nltk / "__init__.py").write_text("def download(name): print('downloads', name)")
     g2p = fake_package(tmp_path, "g2p_en", "from .g2p import G2p")
     (g2p / "g2p.py").write_text("import nltk\nnltk.download('cmudict')\nclass G2p: pass")
-    out = run("import slm_espnet, g2p_en, nltk; print(g2p_en.G2p.__name__); nltk.download('other')", tmp_path, top)
+    out = run(f"{PREPARE}import g2p_en, nltk; print(g2p_en.G2p.__name__); nltk.download('other')", tmp_path, top)
     assert out.splitlines() == ["G2p", "downloads other"]
 
 

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from launcher.backend import AbsBackend
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.process import end
 from launcher.spool import prepare_logs
@@ -19,7 +20,7 @@ from launcher.spool import prepare_logs
 NVIDIA = Path("/proc/driver/nvidia/gpus")  # one entry for each GPU
 
 
-class LocalBackend:
+class LocalBackend(AbsBackend):
     """Runs a job array as child processes; every job is a process group of its own."""
 
     more_options = ()  # there is no configuration that could add any

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from launcher import slurm_conf, slurm_queue, slurm_words
+from launcher.backend import AbsBackend
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, ranges
 from launcher.slurm_queue import State
 from launcher.spool import Spool, missing, wait_for_logs
@@ -30,7 +31,7 @@ FIRST_POLL, POLL_GROWTH = 1.0, 1.3  # seconds between questions to Slurm
 PROGRESS = 60.0  # seconds between lines that say how far the jobs are
 
 
-class SlurmBackend:
+class SlurmBackend(AbsBackend):
     """Runs job arrays through sbatch."""
 
     def __init__(self, config: str | None = None) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import hosts
+from launcher.backend import AbsBackend
 from launcher.hosts import Host
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.spool import Spool, wait_for_logs
@@ -40,7 +41,7 @@ class Slot:
     gpus: tuple[str, ...]
 
 
-class SshBackend:
+class SshBackend(AbsBackend):
     """Deals a job array out to machines."""
 
     more_options = ()

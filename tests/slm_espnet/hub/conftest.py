@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_hub
 import pytest
 from tiny_experiment import make_experiment
 
@@ -22,9 +23,6 @@ def load(path: Path):
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
-
-
-fake_hub = load(HERE / "fake_hub.py")
 
 
 class Failed(Exception):

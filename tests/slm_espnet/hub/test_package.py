@@ -20,6 +20,7 @@ from slm_espnet.hub.names import travelling_name
 from slm_espnet.hub.provenance import training_curve
 from slm_espnet.prompt import PromptTemplate
 from slm_espnet.tasks import load_tasks
+from slm_espnet.weights import file_sha256
 
 
 def values_of(path):
@@ -168,14 +169,24 @@ def test_a_byte_that_changed_and_a_link_that_leads_out_are_refused(package, tmp_
         SLMInference.from_pretrained(folder)
 
 
-def test_scores_of_another_adapter_are_refused(pack_arguments, experiment, tmp_path):
-    stamp = (experiment / "results.json").stat().st_mtime
+def test_scores_of_another_adapter_are_refused(pack_arguments, experiment, tmp_path, capsys):
+    """Whatever the time stamps say: a checkout or a copy makes them anew."""
+    decoding = experiment / "decode_greedy" / "test"
+    settings = decoding / "settings.json"
+    decoding.mkdir(parents=True)
     try:
-        os.utime(experiment / "results.json", (1, 1))
-        with pytest.raises(UserError, match="older than the adapter"):
+        settings.write_text(json.dumps({"adapter": "0" * 64}))
+        with pytest.raises(UserError, match=r"of another adapter \(sha256 000000000000…\).*stages 5 and 6 again"):
             pack.main([*pack_arguments, "--output_dir", str(tmp_path / "package")])
+        settings.write_text(json.dumps({"adapter": file_sha256(experiment / "adapter.safetensors")}))
+        os.utime(experiment / "results.json", (1, 1))
+        pack.main([*pack_arguments, "--output_dir", str(tmp_path / "package")])
+        assert "unchecked" not in capsys.readouterr().err
+        settings.write_text("damaged")
+        pack.main([*pack_arguments, "--output_dir", str(tmp_path / "package")])
+        assert f"{decoding} does not say with which adapter" in capsys.readouterr().err
     finally:
-        os.utime(experiment / "results.json", (stamp, stamp))
+        shutil.rmtree(decoding.parent)
     with pytest.raises(UserError, match="inference tag 'beam'"):
         pack.main([*pack_arguments, "--output_dir", str(tmp_path / "package"), "--inference_tag", "beam"])
 

@@ -39,6 +39,7 @@ class Repository:
 
     private: bool
     commits: list[tuple[str, dict[str, Entry]]] = field(default_factory=list)
+    pulls: dict[str, tuple[str, dict[str, Entry]]] = field(default_factory=dict)  # by refs/pr/N: commits beside main
 
     def add(self, files: dict[str, Entry]) -> str:
         name = f"{len(self.commits)}{sorted((path, entry.sha256) for path, entry in files.items())}"
@@ -101,6 +102,13 @@ class FakeHub:
         repository = self.repositories.setdefault(name, Repository(private))
         return repository.add({path: self.entry(data) for path, data in files.items()})
 
+    def propose(self, name: str, number: int, files: dict[str, bytes]) -> str:
+        """A pull request; returns its commit."""
+        aside = Repository(False)
+        commit = aside.add({path: self.entry(data) for path, data in files.items()})
+        self.repositories[name].pulls[f"refs/pr/{number}"] = aside.commits[-1]
+        return commit
+
     def files(self, name: str) -> dict[str, bytes]:
         """What a repository has now."""
         return {path: self.blobs[entry.sha256] for path, entry in self.repositories[name].commits[-1][1].items()}
@@ -145,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
         try:
-            self._route(path, body)
+            self._route(urlsplit(self.path).path, body)
         except Refusal as error:
             headers = {"X-Error-Message": error.message or "error"}
             if error.code:
@@ -195,7 +203,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _commit(repository: Repository, revision: str) -> tuple[str, dict[str, Entry]]:
         if revision in ("main", ""):
             return repository.commits[-1]
-        for commit in repository.commits:
+        revision = unquote(revision)
+        if revision in repository.pulls:
+            return repository.pulls[revision]
+        for commit in (*repository.commits, *repository.pulls.values()):
             if commit[0] == revision:
                 return commit
         raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -211,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found := re.fullmatch(r"/_lfs/([0-9a-f]{64})(/verify)?", path):
             return self._blob(found[1], found[2] is not None, body)
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            return self._resolve(*found.groups())
+            return self._resolve(found[1], found[2], unquote(found[3]))
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree|preupload|commit)/([^/]+))?", path):
             return self._model(found[1], found[2] or "revision", found[3] or "main", values, body)
         raise Refusal(404, "", f"no route {self.command} {path}")
