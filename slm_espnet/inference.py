@@ -19,6 +19,7 @@ import torch
 from slm_espnet.adapter.base import Placement
 from slm_espnet.decoding.bounds import length_bound
 from slm_espnet.decoding.heard import Hearing
+from slm_espnet.decoding.partial import PartialText
 from slm_espnet.decoding.search import greedy_steps, search
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
@@ -183,7 +184,7 @@ class Decoder:
 
     @torch.no_grad()
     def stream(self, request: Request) -> Generator[str, None, Hypothesis | None]:
-        """The text so far after every pass of the LLM (with a draft these are several tokens).
+        """The text so far after every pass of the LLM (with a draft these are several tokens), in whole characters.
 
         Returns the hypothesis, or None where the request is left out. A beam search knows its answer at its end only:
         with beam_size above 1 nothing is yielded before; nor where the CTC hypothesis is taken as it is.
@@ -194,13 +195,13 @@ class Decoder:
         asked = self.model.llm, batch.inputs, batch.lengths, self._bounds(batch), options
         if options.beam_size > 1:
             return self._hypothesis(search(*asked)[0])
-        steps = greedy_steps(*asked, batch.drafts)
+        steps, text = greedy_steps(*asked, batch.drafts), PartialText(self.model.llm.tokenizer)
         while True:
             try:
                 (ids,) = next(steps)
             except StopIteration as end:
                 return self._hypothesis(end.value[0])
-            yield self.model.llm.tokenizer.decode(ids)
+            yield text.of(ids)
 
     def _options(self, requests: list[Request]) -> DecodingOptions:
         """Text in place of speech is a bound on what speech can give: only what the LLM itself would say."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from slm_espnet.api.results import Answer, Hearing, Segment, Timings, Token
+from slm_espnet.decoding.partial import token_texts
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.encodings.layout import Encoding
 from slm_espnet.errors import UserError
@@ -227,9 +228,10 @@ def _segments(pieces: Sequence[Piece], texts: Sequence[str]) -> tuple[Segment, .
 
 def _tokens(hypothesis: Hypothesis, tokenizer: AbsTokenizer) -> list[Token]:
     ids, log_probs = hypothesis.token_ids, hypothesis.token_log_probs
+    texts = token_texts(ids, tokenizer)
     if hypothesis.from_ctc:
-        return [Token(i, tokenizer.decode([i]), None) for i in ids]
-    tokens = [Token(i, tokenizer.decode([i]), p) for i, p in zip(ids, log_probs[: len(ids)], strict=True)]
+        return [Token(i, text, None) for i, text in zip(ids, texts, strict=True)]
+    tokens = [Token(i, text, p) for i, text, p in zip(ids, texts, log_probs[: len(ids)], strict=True)]
     if len(log_probs) > len(ids):
         tokens.append(Token(tokenizer.eos_id, "", log_probs[-1]))
     return tokens

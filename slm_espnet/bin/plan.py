@@ -56,6 +56,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--llm_conf", nargs="*", default=[], metavar="KEY=VALUE", help="over the foundation's: dtype, quantization"
     )
+    parser.add_argument(
+        "--data_dir", type=Path, nargs="+", default=[], help="say which letters of these texts the LLM cannot write"
+    )
     parser.add_argument("--format", choices=("text", "table", "json"), default="text", help="how it is printed")
     for option in fields(Workload):
         message = f"{WORKLOAD_HELP[option.name]} (default {option.default:g})"
@@ -76,18 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     from slm_espnet.planning.plan import make_plan
 
     workload = Workload(**{name: vars(args)[name] for name in WORKLOAD_HELP})
-    rows = list(TABLE_HEAD)
+    rows, texts = list(TABLE_HEAD), read_texts(args.data_dir)
     for path in args.foundation:
         foundation = load_foundation(path)
         foundation = replace(foundation, llm_conf={**foundation.llm_conf, **changes})
         read_conf(foundation.llm, foundation.llm_conf)
         plan = make_plan(foundation, training, workload)
         if args.format == "json":
-            print(json.dumps({"foundation": str(path), **asdict(plan), "trained_share": plan.trained_share}))
+            values = {"foundation": str(path), **asdict(plan), "trained_share": plan.trained_share}
+            print(json.dumps(values | (unwritable(foundation, texts) if texts else {})))
         elif args.format == "table":
             rows.append(table_row(path.stem, foundation, plan))
         else:
-            print(*describe(path, foundation, plan, args), sep="\n", flush=True)
+            print(*describe(path, foundation, plan, args), *text_lines(foundation, texts), sep="\n", flush=True)
     if args.format == "table":
         print(*rows, sep="\n")
     return 0
@@ -142,6 +146,33 @@ def describe(path: Path, foundation: Foundation, plan: Plan, args: argparse.Name
         f"                  {gib(plan.training)} GiB to train ({training}), {gib(plan.llm_weights)} of them the LLM",
         f"                  {gib(plan.decoding)} GiB to decode ({decoding})",
     ]
+
+
+def read_texts(data_dirs: Sequence[Path]) -> list[str]:
+    """Targets of all rows."""
+    from slm_espnet.data.row_table import RowTable
+
+    return [row.text for data_dir in data_dirs for row in RowTable(data_dir, require=("text",))]
+
+
+def unwritable(foundation: Foundation, texts: Sequence[str]) -> dict[str, Any]:
+    """Number of texts with letters that the LLM cannot write, and those letters with their numbers of texts."""
+    from slm_espnet.llm.build import build_tokenizer
+    from slm_espnet.training.unwritable import count_lost
+
+    rows, letters = count_lost(build_tokenizer(foundation.llm, foundation.llm_conf), texts)
+    return {"unwritable_rows": rows, "unwritable": letters}
+
+
+def text_lines(foundation: Foundation, texts: Sequence[str]) -> list[str]:
+    """What of the texts cannot be written, for a person; nothing where no texts are given."""
+    if not texts:
+        return []
+    from slm_espnet.training.unwritable import describe as describe_lost
+
+    found = unwritable(foundation, texts)
+    said = describe_lost(*found.values()) if found["unwritable_rows"] else "this LLM can write every letter"
+    return [f"  {len(texts)} texts{'':{max(1, 9 - len(str(len(texts))))}}{said}"]
 
 
 TABLE_HEAD = (

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from slm_espnet.options import split_names
 
 if TYPE_CHECKING:
     from slm_espnet.data.row_table import RowTable
+
+UNWRITABLE_CHOICES = ("warn", "stop", "drop")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -43,6 +46,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min_frames", type=int, default=1, help="Shortest utterance, in kept frames")
     parser.add_argument("--max_target_tokens", type=int, default=500, help="Longest target, EOS included")
     parser.add_argument("--max_prompt_tokens", type=int, default=1000, help="Longest prompt, speech not counted")
+    parser.add_argument(
+        "--unwritable",
+        choices=UNWRITABLE_CHOICES,
+        default="warn",
+        help="Rows with letters that the LLM cannot write: warn keeps them, drop leaves them out, stop is an error",
+    )
     return parser
 
 
@@ -58,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from slm_espnet.training.preprocessor import SLMPreprocessor
     from slm_espnet.training.self_targets import read_marker
     from slm_espnet.training.stats import Limits, collect_statistics
+    from slm_espnet.training.unwritable import describe
 
     config = {"foundation": str(args.foundation)}
     apply_foundation(config)
@@ -77,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sets = sorted(zip(rows, readers, own, strict=True), key=lambda one: one[2])  # labelled ones first
     sets = [(rows, reader) for rows, reader, _ in sets]
     limits = Limits(args.max_frames, args.min_frames, args.max_target_tokens, args.max_prompt_tokens)
+    limits = replace(limits, drop_unwritable=args.unwritable == "drop")
     statistics = collect_statistics(sets, preprocessor, limits, args.output_dir)
     print(
         f"{where}: {statistics.kept} of {statistics.rows} rows kept ({statistics.by_task}), "
@@ -85,6 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for reason, count in sorted(statistics.left_out.items()):
         print(f"left out: {count} {reason}")
+    if statistics.unwritable_rows:
+        what = describe(statistics.unwritable_rows, statistics.unwritable)
+        if args.unwritable == "stop":
+            print(f"error: {what}; change the texts, choose another LLM, or give --unwritable drop", file=sys.stderr)
+            return 1
+        print(f"warning: {what}{'; they are left out' if args.unwritable == 'drop' else ''}", flush=True)
     if statistics.failed_share > args.max_failed:
         print(
             f"error: {100 * statistics.failed_share:.1f} % of the rows are left out, more than --max_failed "

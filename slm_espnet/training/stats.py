@@ -19,8 +19,10 @@ from slm_espnet.files import AtomicFile, make_directory, write_atomically
 from slm_espnet.locks import Lock
 from slm_espnet.progress import Progress
 from slm_espnet.training.preprocessor import SLMPreprocessor, spoken_text
+from slm_espnet.training.unwritable import Writability, most_frequent, spelled
 
 CHUNK = 1000  # rows at a time
+UNWRITABLE = "letters that the LLM cannot write"  # a reason to leave a row out
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Limits:
     min_frames: int = 1  # likewise
     max_target_tokens: int = 500  # target tokens, EOS included
     max_prompt_tokens: int = 1000  # prefix and suffix together
+    drop_unwritable: bool = False  # leave out rows with letters that the LLM cannot write
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Statistics:
     target_tokens: int  # EOS included
     longest_frames: int
     longest_target: int
+    unwritable_rows: int  # rows, left out or not, with letters that the LLM cannot write
+    unwritable: dict[str, int]  # those letters, most frequent first, with their rows
 
     @property
     def failed_share(self) -> float:
@@ -82,7 +87,9 @@ class Collector:
         self.speech, self.target, self.prompt, self.dropped = (
             self._files.enter_context(AtomicFile(output_dir / name)) for name in names
         )
-        self.left_out, self.tasks = Counter(), Counter()
+        self.left_out, self.tasks, self.unwritable = Counter(), Counter(), Counter()
+        self.writability = Writability(preprocessor.tokenizer)
+        self.unwritable_rows = 0
         self.rows = self.transcripts = self.distinct_frames = 0
         self.seconds = 0.0
         self.kept = self.frames = self.longest_frames = 0
@@ -125,9 +132,13 @@ class Collector:
         around = len(self.preprocessor.prompt(row))
         length = len(self.preprocessor.target_ids(row))
         reason = reason_to_leave_out(frames, length, around, row, self.limits)
+        lost = self._lost(row)
+        if reason is None and lost and self.limits.drop_unwritable:
+            reason = UNWRITABLE
         if reason is not None:
             self.left_out[reason] += 1
-            self.dropped.write(f"{row.utt_id}\t{reason}\n")
+            letters = f": {' '.join(map(spelled, sorted(lost)))}" if reason == UNWRITABLE else ""
+            self.dropped.write(f"{row.utt_id}\t{reason}{letters}\n")
             return False
         self.speech.write(f"{row.utt_id} {frames},{dim}\n")
         self.target.write(f"{row.utt_id} {length}\n")
@@ -139,6 +150,15 @@ class Collector:
         self.target_tokens += length
         self.longest_frames, self.longest_target = max(self.longest_frames, frames), max(self.longest_target, length)
         return True
+
+    def _lost(self, row: Row) -> set[str]:
+        """Count the letters of a row's target, and of the transcript that CTC learns, that cannot be written."""
+        lost = self.writability.lost(row.text)
+        if row.transcript and row.transcript != row.text:
+            lost = lost | self.writability.lost(row.transcript)
+        self.unwritable_rows += bool(lost)
+        self.unwritable.update(lost)
+        return lost
 
     def statistics(self) -> Statistics:
         """What was counted."""
@@ -154,6 +174,8 @@ class Collector:
             target_tokens=self.target_tokens,
             longest_frames=self.longest_frames,
             longest_target=self.longest_target,
+            unwritable_rows=self.unwritable_rows,
+            unwritable=most_frequent(self.unwritable),
         )
 
 
@@ -184,6 +206,6 @@ def collect_statistics(
                 progress = Progress(str(output_dir), len(rows), log_interval)
                 collector.add(rows, reader, progress.advance)
         statistics = collector.statistics()
-        text = json.dumps(asdict(statistics), indent=2, sort_keys=True) + "\n"
+        text = json.dumps(asdict(statistics), indent=2) + "\n"
         write_atomically(output_dir / "summary.json", text)
     return statistics

@@ -355,3 +355,28 @@ def test_folded_batches_beside_a_shape_file_of_prompts(work, tmp_path):
     folded = ["--batch_type", "folded", "--fold_length", 20, "--fold_length", 50, "--max_epoch", 1]
     train(work, tmp_path / "exp", *more, *folded)
     assert (tmp_path / "exp" / "checkpoint.pth").is_file()
+
+
+def test_letters_that_the_llm_cannot_write_are_counted_and_may_stop_or_be_dropped(work, tmp_path, capsys):
+    shutil.copytree(work / "data/dev", tmp_path / "data")
+    lines = (tmp_path / "data/text").read_text(encoding="utf-8").splitlines()
+    lines[0], lines[2] = f"{lines[0]} {{x}}", f"{lines[2]} {{"
+    (tmp_path / "data/text").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def call(choice):
+        options = ["--data_dir", tmp_path / "data", "--encodings_dir", work / "enc/dev", "--max_failed", 1]
+        options += ["--foundation", work / "foundation.yaml", "--output_dir", tmp_path / choice]
+        status = stats.main([str(option) for option in (*options, "--unwritable", choice)])
+        return status, capsys.readouterr(), json.loads((tmp_path / choice / "summary.json").read_text())
+
+    status, said, summary = call("warn")
+    assert status == 0 and "warning: 2 rows have letters that this LLM cannot write: { (2) } (1)" in said.out
+    assert summary["kept"] == 5 and summary["unwritable_rows"] == 2 and summary["unwritable"] == {"{": 2, "}": 1}
+    status, said, _ = call("stop")
+    assert status == 1 and "{ (2) } (1)" in said.err
+    status, _, summary = call("drop")
+    assert status == 0 and summary["kept"] == 3
+    left_out = (tmp_path / "drop/left_out.tsv").read_text()
+    assert left_out == (
+        "dev00\tletters that the LLM cannot write: { }\ndev02\tletters that the LLM cannot write: {\n"
+    )

@@ -209,7 +209,8 @@ def test_a_stream_with_drafts_grows_into_the_same_answer(model, source):
                 texts.append(next(steps))
         found = end.value.value
         assert found.token_ids == answer.token_ids and (found.draft_tokens > 0 or source == "adapter")
-        assert len(texts) == found.passes and texts[-1] == answer.text
+        assert len(texts) == found.passes and answer.text.startswith(texts[-1])
+        assert not answer.text[len(texts[-1]) :].strip("\ufffd "), "random bytes at the end may be half a character"
 
 
 def test_the_adapters_draft_is_its_best_path_with_the_placed_phrase(model):
