@@ -47,7 +47,7 @@ class HFTokenizer(AbsTokenizer):
         self._size = len(self.tokenizer)
         self._control = self._control_ids()
         self.closes_text = self.tokenize([Piece("a")], add_special_tokens=True).ids[-1] == self.eos_id
-        self.chat_frame = lru_cache(maxsize=64)(self._chat_frame)  # rendering takes longer than tokenizing
+        self._frame = lru_cache(maxsize=64)(self._chat_frame)  # rendering takes longer than tokenizing
 
     def _control_ids(self) -> frozenset[int]:
         """Special tokens, and added ones that the chat template writes, such as <think>."""
@@ -136,6 +136,10 @@ class HFTokenizer(AbsTokenizer):
     def answer_lead(self) -> str:
         """Blanks that the chat template writes between its generation prompt and an answer."""
         return self._answered[0]
+
+    def chat_frame(self, roles: Sequence[str], date: str) -> tuple[str, ...]:
+        """What the chat template writes around messages, see AbsTokenizer."""
+        return self._frame(tuple(roles), date)
 
     def _chat_frame(self, roles: tuple[str, ...], date: str) -> tuple[str, ...]:
         if self.tokenizer.chat_template is None:
