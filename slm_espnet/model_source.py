@@ -85,8 +85,8 @@ def _download(name: str, revision: str | None, wanted: Wanted, what: str) -> Pat
         commit = directory.name
         try:
             names = HfApi().list_repo_files(name, revision=commit)
-        except hub_errors():  # no network: what is here must do, and is checked when it is read
-            return directory
+        except hub_errors() as error:  # no network: what is here must do
+            return _whole(directory, name, wanted, what, error)
 
         def read(file: str) -> str:
             return Path(hf_hub_download(name, file, revision=commit)).read_text("utf-8")
@@ -102,3 +102,16 @@ def _download(name: str, revision: str | None, wanted: Wanted, what: str) -> Pat
             f"{what} {name}{at} is neither a directory nor to be had from the Hub ({reason}); check the name, or "
             "download it where there is a network and give its directory"
         ) from error
+
+
+def _whole(directory: Path, name: str, wanted: Wanted, what: str, why: Exception) -> Path:
+    """The folder of the cache, where all that is used is in it."""
+    try:
+        ModelSource(name, directory.name, directory, wanted).files()
+    except UserError as error:
+        reason = (str(why).strip() or type(why).__name__).splitlines()[0]
+        raise UserError(
+            f"{what} {name} is not whole in the Hub's cache ({directory}: {error}), and the Hub cannot be asked "
+            f"({reason}); download it where there is a network and give its directory"
+        ) from why
+    return directory

@@ -26,6 +26,7 @@ def test_cached_encoder_is_found_without_network(tmp_path):
     snapshot = repository / "snapshots" / commit
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text(json.dumps({"model_type": "wav2vec2"}))
+    (snapshot / "model.safetensors").write_text("weights")
     kept = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
     # port 9 of loopback: nobody answers
     environment = {**kept, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}

@@ -79,6 +79,18 @@ def test_only_what_is_used_is_fetched(hub, find):
         hub.start()
 
 
+def test_a_part_in_the_cache_is_not_taken_for_a_model_without_weights(hub, find):
+    hub.publish("me/llm", {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"weights"})
+    tokenizer = find(name="me/llm", weights=False)
+    hub.stop()
+    try:
+        assert find(name="me/llm", weights=False) == tokenizer
+        assert "me/llm is not whole in the Hub's cache" in find(name="me/llm")
+    finally:
+        hub.start()
+    assert find(name="me/llm")[2] == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
 def test_of_a_thousand_language_adapters_one_is_fetched(hub, find):
     names = [f"adapter.{lang}.{kind}" for lang in ("deu", "eng", "fra") for kind in ("bin", "safetensors")]
     adapters = {name: name.encode() for name in names}
