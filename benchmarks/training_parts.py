@@ -79,8 +79,8 @@ def make_batch(corpus: Sequence[Example], members: Sequence[int], width: int, vo
     data = []
     for number in members:
         one, random = corpus[number], np.random.default_rng(number)
-        ids = {name: random.integers(2, vocabulary, size) for name, size in
-               (("prefix", one.prompt), ("suffix", 0), ("target", one.target), ("transcript", 0))}  # fmt: skip
+        sizes = {"prefix": one.prompt, "suffix": 0, "target": one.target, "transcript": 0, "read": 0}
+        ids = {name: random.integers(2, vocabulary, size) for name, size in sizes.items()}
         frames = random.standard_normal((one.frames, width), np.float32)
         data.append((str(number), {"speech": frames, "seconds": np.array([one.seconds], np.float32), **ids}))
     return collate(data)[1]
