@@ -44,6 +44,7 @@ from slm_espnet.inference import Decoder
 from slm_espnet.long_audio.cutting import CuttingOptions
 from slm_espnet.options import split_names
 from slm_espnet.tasks import load_tasks
+from slm_espnet.tasks.recognition import recognition_tasks
 from slm_espnet.training.config import read_config
 
 
@@ -218,8 +219,10 @@ class SLMInference:
         return [self.instructions.resolve(one, **values) for one in each(list(wanted), count, "instruction")]
 
     def _question(self, source: Any, said: str, context: Sequence[str]) -> Question:
-        repeats = self.instructions.is_of(said, split_names(self.settings.search.ctc_draft_tasks))
-        return Question(source, said, tuple(context), repeats)
+        recognition = recognition_tasks(self.instructions.tasks)
+        drafted = split_names(self.settings.search.ctc_draft_tasks) or recognition
+        marks = (self.instructions.is_of(said, names) for names in (drafted, recognition))
+        return Question(source, said, tuple(context), *marks)
 
     def _answer(self, questions: list[Question], rate: int | None, is_text: bool) -> list[Answer]:
         if not questions:

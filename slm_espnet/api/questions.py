@@ -32,7 +32,8 @@ class Question:
     source: Any  # as `read_speech` takes it, or a text
     instruction: str
     context: tuple[str, ...] = ()
-    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
+    repeats: bool = False  # the CTC hypothesis is a draft of the answer
+    recognizes: bool = False  # the answer should be what was said
 
     @property
     def name(self) -> str:
@@ -122,7 +123,14 @@ class Work:
         if self.is_text:
             (name,) = self.names(number)
             return [
-                Request(name, question.instruction, question.context, text=question.source, repeats=question.repeats)
+                Request(
+                    name,
+                    question.instruction,
+                    question.context,
+                    text=question.source,
+                    repeats=question.repeats,
+                    recognizes=question.recognizes,
+                )
             ]
         return [
             Request(
@@ -133,6 +141,7 @@ class Work:
                 frames=len(self.encodings[name].frames),
                 spoken=None if self.encoder.blank_id is None else self.encodings[name].ctc_hypothesis,
                 repeats=question.repeats,
+                recognizes=question.recognizes,
             )
             for name in self.names(number)
         ]

@@ -10,8 +10,7 @@ import numpy as np
 from slm_espnet.data.datadir import Row
 from slm_espnet.llm.base import AbsTokenizer
 from slm_espnet.prompt import Prompt, PromptTemplate
-
-RECOGNITION_TASKS = ("asr", "asr_biasing")  # whose target is what is said
+from slm_espnet.tasks.recognition import RECOGNITION_TASKS
 
 
 def spoken_text(row: Row) -> str:
