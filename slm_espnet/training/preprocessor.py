@@ -37,6 +37,11 @@ class SLMPreprocessor:
         """The target in the LLM's tokens, ending in EOS."""
         return (*self._encode(row.text), self.tokenizer.eos_id)
 
+    def transcript_ids(self, row: Row) -> tuple[int, ...]:
+        """What is said, in the LLM's tokens, for CTC and the teacher of KL; () where it is not known."""
+        spoken = spoken_text(row)
+        return self._encode(spoken) if spoken else ()
+
     def prompt(self, row: Row) -> Prompt:
         """The row's prompt."""
         return self._prompt(row.prompt, tuple(row.context))
@@ -45,14 +50,13 @@ class SLMPreprocessor:
         """`data["speech"]` is (Row, Encoding); see the collate function for what comes out."""
         row, encoding = data["speech"]
         prompt = self.prompt(row)
-        spoken = spoken_text(row)
         return {
             "speech": np.asarray(encoding.frames, dtype=np.float32),
             "seconds": np.array([encoding.seconds], dtype=np.float32),
             "prefix": np.array(prompt.prefix, dtype=np.int64),
             "suffix": np.array(prompt.suffix, dtype=np.int64),
             "target": np.array(self.target_ids(row), dtype=np.int64),
-            "transcript": np.array(self._encode(spoken) if spoken else (), dtype=np.int64),
+            "transcript": np.array(self.transcript_ids(row), dtype=np.int64),
         }
 
     def __repr__(self) -> str:
