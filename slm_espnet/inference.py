@@ -38,7 +38,8 @@ class Request:
     frames: int = 0  # K, known before it is loaded
     text: str | None = None  # text in place of speech
     spoken: str | None = None  # CTC hypothesis, whose length bounds that of the answer
-    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
+    repeats: bool = False  # the CTC hypothesis is a draft of the answer
+    recognizes: bool = False  # the answer should be what was said, so its length bounds that of the answer
 
     def __post_init__(self) -> None:
         if (self.speech is None) == (self.text is None):
@@ -289,7 +290,7 @@ class Decoder:
 
     def _bound(self, request: Request, input_length: int) -> int:
         """Most target tokens; 0 where the prompt alone is too long."""
-        spoken = request.spoken if request.text is None else request.text
+        spoken = (request.spoken if request.text is None else request.text) if request.recognizes else None
         bound = length_bound(self.options, None if spoken is None else len(self._encode(spoken)))
         most = self.model.llm.max_positions
         return bound if most is None else max(0, min(bound, most - input_length))

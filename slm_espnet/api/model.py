@@ -44,6 +44,7 @@ from slm_espnet.inference import Decoder
 from slm_espnet.long_audio.cutting import CuttingOptions
 from slm_espnet.options import split_names
 from slm_espnet.tasks import load_tasks
+from slm_espnet.tasks.recognition import recognition_tasks
 from slm_espnet.training.config import read_config
 
 
@@ -220,8 +221,10 @@ class SLMInference:
         return [self.instructions.in_turns(one, **values) for one in each(list(wanted), count, "instruction")]
 
     def _question(self, source: Any, said: str, history: Turns, context: Sequence[str]) -> Question:
-        repeats = self.instructions.is_of(said, split_names(self.settings.search.ctc_draft_tasks))
-        return Question(source, said, tuple(context), repeats, history)
+        recognition = recognition_tasks(self.instructions.tasks)
+        drafted = split_names(self.settings.search.ctc_draft_tasks) or recognition
+        repeats, recognizes = (self.instructions.is_of(said, names) for names in (drafted, recognition))
+        return Question(source, said, tuple(context), repeats, recognizes, history)
 
     def _answer(self, questions: list[Question], rate: int | None, is_text: bool) -> list[Answer]:
         if not questions:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from slm_espnet.api.gate import may_hold_speech
 from slm_espnet.api.results import Answer, Hearing, Segment, Timings, Token
 from slm_espnet.decoding.partial import token_texts
 from slm_espnet.decoding.types import Hypothesis
@@ -32,7 +33,8 @@ class Question:
     source: Any  # as `read_speech` takes it, or a text
     instruction: str
     context: tuple[str, ...] = ()
-    repeats: bool = False  # the answer should be what was said: the CTC hypothesis is a draft of it
+    repeats: bool = False  # the CTC hypothesis is a draft of the answer
+    recognizes: bool = False  # the answer should be what was said
     history: tuple[tuple[str, str], ...] = ()  # earlier turns that are not in the instruction
 
     @property
@@ -57,6 +59,7 @@ class Work:
     samples: list[np.ndarray] = field(default_factory=list)  # (N,) of each question
     sampling_rate: int = 1  # Hz
     pieces: list[list[Piece]] = field(default_factory=list)  # of each question
+    silent: frozenset[str] = frozenset()  # names of pieces that cannot hold speech: recognition gives nothing there
     encodings: dict[str, Encoding] = field(default_factory=dict)  # of each piece, by name
     encoder: AbsSpeechEncoder | None = None
     reading: float = 0.0  # seconds
@@ -84,7 +87,9 @@ class Work:
         pieces = [cut_waveform(one, rate, pauses, cutting) for one in samples]
         least = encoder.min_samples / rate
         pieces = [[p for p in some if p.stop - p.start >= least] or some[:1] for some in pieces]
-        return cls(questions, False, samples, rate, pieces, encoder=encoder)
+        work = cls(questions, False, samples, rate, pieces, encoder=encoder)
+        work.silent = frozenset(name for name, one in work.waveforms().items() if not may_hold_speech(one, rate))
+        return work
 
     @property
     def seconds(self) -> float:
@@ -130,6 +135,7 @@ class Work:
                     question.history,
                     text=question.source,
                     repeats=question.repeats,
+                    recognizes=question.recognizes,
                 )
             ]
         return [
@@ -142,8 +148,10 @@ class Work:
                 frames=len(self.encodings[name].frames),
                 spoken=None if self.encoder.blank_id is None else self.encodings[name].ctc_hypothesis,
                 repeats=question.repeats,
+                recognizes=question.recognizes,
             )
             for name in self.names(number)
+            if not (question.recognizes and name in self.silent)
         ]
 
     def hearing(self, number: int) -> Hearing | None:
@@ -194,9 +202,10 @@ class Work:
         """The answer of one question, see `answers`."""
         names, question = self.names(number), self.questions[number]
         there = [name for name in names if name in found]
-        if not there and not all(left_out.get(name) == "no frames" for name in names):
+        nothing = self.silent if question.recognizes else ()
+        if not there and not all(name in nothing or left_out.get(name) == "no frames" for name in names):
             raise UserError(f"{question.name}: {left_out.get(names[0], 'it could not be decoded')}")
-        texts = [found[name].text if name in found else "" for name in names]  # where no frame is kept, nothing is said
+        texts = [found[name].text if name in found else "" for name in names]  # no frame kept, or no speech: nothing
         return Answer(
             text=self.text(number, texts),
             instruction=question.instruction,

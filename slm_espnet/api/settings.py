@@ -8,7 +8,7 @@
     biasing_config: biasing.yaml      # relative to this file
 
 Drafts by CTC (ctc_draft and what belongs to it) are made as in a decoding run, for instructions that are a wording of
-one of the tasks `ctc_draft_tasks`.
+a recognition task, or of one of `ctc_draft_tasks`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from slm_espnet.adapter.base import Placement
 from slm_espnet.biasing.keyword_spotting import KeywordSpotter, Spotted
 from slm_espnet.biasing.null_model import NullModel, load_background
@@ -27,6 +29,7 @@ CANDIDATES = 64  # phrases that are searched for one by one, of which those that
 class HasPosteriors(Protocol):
     """What biasing reads of an utterance's encoding."""
 
+    frames: np.ndarray  # (K, D) those kept
     posteriors: FramePosteriors | None  # of all encoder frames; None without CTC
 
     def kept_span(self, start: int, stop: int) -> tuple[int, int]: ...  # encoder frames → frames kept
@@ -98,7 +101,7 @@ class PlacingBiaser:
 
     def find(self, encoding: HasPosteriors, context: Sequence[str]) -> list[Spotted]:
         """Phrases of the list that were spoken, in order, with their spans in encoder frames."""
-        if not context:
+        if not context or not len(encoding.frames):  # where no frame is kept nothing is said
             return []
         candidates: Sequence[str] = context
         if self.preselection is not None:
@@ -144,7 +147,9 @@ class RetrievingBiaser:
 
     def __call__(self, encoding: HasPosteriors, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...]]:
         """No placements, and the phrases for the prompt's context."""
-        return [], tuple(self.ranking.retrieve(encoding, context, self.count)) if context else ()
+        if not context or not len(encoding.frames):
+            return [], ()
+        return [], tuple(self.ranking.retrieve(encoding, context, self.count))
 
     def with_text(self, encoding: Any, context: Sequence[str]) -> tuple[list[Placement], tuple[str, ...], str]:
         """The same, and the encoder's CTC greedy text as it is."""

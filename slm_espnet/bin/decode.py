@@ -31,7 +31,8 @@ RETRIEVERS = ("ctc", "embedding")
 SEARCH_HELP = {
     "beam_size": "Beams per utterance; 1 is greedy",
     "max_length": "Most tokens of an answer, EOS counted",
-    "max_length_ratio": "Most tokens of an answer per token of the CTC hypothesis; 0: no such bound",
+    "max_length_ratio": "Recognition: most tokens of an answer per token of the CTC hypothesis; 0: no such bound. "
+    "Answers of other tasks have --max_length alone",
     "max_length_offset": "Added to that bound",
     "length_penalty": "Beam search ranks by log-probability / length ** this",
     "loop_ngram": "A loop is a repetition over this many tokens times --loop_repeats",
@@ -41,7 +42,7 @@ SEARCH_HELP = {
     "draft tokens that it holds nearly as likely as its own are kept",
     "ctc_draft_source": "Whose CTC: the adapter's own over the LLM's tokens (where it has none, there are no drafts), "
     "or the encoder's text, of which less is accepted: slower than none on a CPU where it is often wrong",
-    "ctc_draft_tasks": "Tasks whose answers are what was said, separated by commas or spaces; all: every task",
+    "ctc_draft_tasks": "Tasks that have drafts, separated by commas or spaces; all: every task; empty: recognition",
     "ctc_draft_case": "Case of the encoder's text as a draft: as the targets that the adapter was trained on",
     "ctc_draft_entropy": "accept: a hypothesis is taken up to this mean entropy (nats) of its frames; 0: none is",
     "ctc_draft_ratio": "accept: a draft token is kept from this share of the likeliest token's probability on",
@@ -67,6 +68,11 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--adapter_file", type=Path, help="Adapter weights; default adapter.safetensors of the model")
     group.add_argument("--input", choices=INPUTS, default="speech", help="What the LLM is given")
     group.add_argument("--tasks", default="", help="Only these tasks, separated by commas or spaces; empty: all")
+    group.add_argument(
+        "--tasks_config",
+        type=Path,
+        help="YAML of the tasks, which says which are recognition (default: the model's, else asr and asr_biasing)",
+    )
     group.add_argument("--output_dir", type=Path, nargs="+", required=True, help="Where the results of each go")
     add_search_options(parser)
     group = parser.add_argument_group("context phrases")
@@ -183,7 +189,8 @@ def report(summary: dict, output_dir: Path, max_failed: float) -> int:
     decoded, total = summary["decoded"], summary["utterances"]
     share = 100 / max(1, decoded)
     print(
-        f"{output_dir}: {decoded} of {total} utterances decoded, {summary['truncated'] * share:.2f} % truncated, "
+        f"{output_dir}: {decoded} of {total} utterances decoded, "
+        f"{summary['truncated']} ({summary['truncated'] * share:.2f} %) truncated, "
         f"{summary['looped'] * share:.2f} % looped"
     )
     if summary["draft_tokens"] or summary["from_ctc"]:

@@ -96,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for reason, count in sorted(statistics.left_out.items()):
         print(f"left out: {count} {reason}")
+    if statistics.too_long_for_ctc:
+        print(
+            f"warning: {statistics.too_long_for_ctc} of {statistics.transcripts} transcripts have more tokens than CTC "
+            "can write in the frames kept: CTC learns nothing from them (an adapter that shortens further has more)"
+        )
     if statistics.unwritable_rows:
         what = describe(statistics.unwritable_rows, statistics.unwritable)
         if args.unwritable == "stop":

@@ -32,6 +32,7 @@ from slm_espnet.data.table import BYTE_ORDER_MARK, Problem
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.errors import UserError
 from slm_espnet.tasks import Task, load_tasks
+from slm_espnet.tasks.recognition import RECOGNITION_TASKS
 
 
 class CorpusWriter:
@@ -71,6 +72,10 @@ class CorpusWriter:
             raise UserError(f"{self.options.tasks_config}: has no task {name!r}; it has {', '.join(self._tasks)}")
         return self._tasks[name]
 
+    def _is_recognition(self, name: str) -> bool:
+        """Whether the tasks that were read, where a wording was asked for, say so."""
+        return self._tasks is not None and name in self._tasks and self._tasks[name].is_recognition
+
     def add(self, set_name: str, row: Row, where: str) -> None:
         """Take a row; one that cannot be used is left out with its reason.
 
@@ -82,6 +87,8 @@ class CorpusWriter:
         row = replace(row, text=one_line(row.text), prompt=one_line(row.prompt))
         if row.transcript is not None:
             row = replace(row, transcript=one_line(row.transcript) or None)
+        if row.transcript is None and row.task not in RECOGNITION_TASKS and self._is_recognition(row.task):
+            row = replace(row, transcript=row.text or None)  # so that later stages know it without the tasks file
         found = self.sets[set_name]
         problem = _row_problem(row, where)
         if problem is None and row.utt_id in found.rows:

@@ -12,7 +12,8 @@ def length_bound(options: DecodingOptions, spoken_tokens: int | None) -> int:
 
     Args:
         options: max_length, and max_length_ratio and max_length_offset where the next is known.
-        spoken_tokens: length of the CTC hypothesis (or of the text given in place of speech) in LLM tokens.
+        spoken_tokens: of recognition, length of the CTC hypothesis (or of the text given in place of speech) in LLM
+            tokens; None where it is not known, and for tasks whose answers need not be as long as the speech.
     """
     if spoken_tokens is None or not options.max_length_ratio:
         return options.max_length

@@ -104,10 +104,27 @@ def biased_text(
     return changed
 
 
-def with_repeats(requests: Iterable[Request], rows: Iterable[Row], tasks: Sequence[str]) -> list[Request]:
-    """The requests, with those of the named tasks marked as to be answered by what was said; `all` names every task."""
-    marked = {row.utt_id for row in rows if row.task in tasks or "all" in tasks}
-    return [replace(request, repeats=request.utt_id in marked) for request in requests]
+def with_repeats(
+    requests: Iterable[Request], rows: Iterable[Row], recognition: Sequence[str], drafted: Sequence[str] = ()
+) -> list[Request]:
+    """The requests with those marked that are recognition, and those that have drafts.
+
+    Args:
+        requests: of some of the rows.
+        rows: with their tasks.
+        recognition: names of the tasks whose answers are what was said.
+        drafted: names of the tasks that have drafts, `all` is every task; empty: recognition.
+    """
+    drafted = drafted or recognition
+    tasks = {row.utt_id: row.task for row in rows}
+    return [
+        replace(
+            request,
+            repeats="all" in drafted or tasks[request.utt_id] in drafted,
+            recognizes=tasks[request.utt_id] in recognition,
+        )
+        for request in requests
+    ]
 
 
 def only_spoken_phrases(requests: Iterable[Request]) -> list[Request]:

@@ -29,6 +29,7 @@ from slm_espnet.llm.build import read_conf
 from slm_espnet.llm.source import find_model
 from slm_espnet.options import split_names
 from slm_espnet.progress import Progress
+from slm_espnet.tasks.recognition import recognition_tasks_of
 from slm_espnet.training.config import read_config
 from slm_espnet.weights import file_sha256
 
@@ -69,6 +70,7 @@ class DecodingRun:
         self.biasing = RunBiasing(args)
         self.foundation: Foundation | None = None if args.foundation is None else load_foundation(args.foundation)
         self.llm_kind, self.llm_conf, self.prompt_conf = self._language_model()
+        self.recognition = recognition_tasks_of(args.model_dir, args.tasks_config)
         self.settings = self._settings()
 
     def _language_model(self) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -101,6 +103,7 @@ class DecodingRun:
             "prompt": {k: v for k, v in self.prompt_conf.items() if (k, v) != ("format", 1)},  # results before had none
             "options": {k: v for k, v in asdict(self.options).items() if k not in WITHOUT_INFLUENCE},
             "biasing": self.biasing.settings(),
+            "recognition": sorted(self.recognition),
         }
         if conf.quantization is not None:
             settings["llm"]["quantization"] = conf.quantization
@@ -220,7 +223,7 @@ class SetDecoding:
             if all(row.utt_id in writer.finished for row in part):
                 continue
             for (requests, left_out), biaser in self._requests(part):
-                requests = with_repeats(requests, part, drafted)
+                requests = with_repeats(requests, part, self.run.recognition, drafted)
                 decoder = Decoder(self.run.model, self.run.options, biaser)
                 for batch in self._guarded(decoder.decode_batches(requests, writer.finished)):
                     writer.add(batch)

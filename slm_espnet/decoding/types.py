@@ -17,14 +17,14 @@ class DecodingOptions:
 
     beam_size: int = 1  # 1 is greedy
     max_length: int = 200  # most target tokens, EOS counted
-    max_length_ratio: float = 2.0  # most target tokens per LLM token of the CTC hypothesis, 0: no such bound
-    max_length_offset: int = 20  # added to the bound above, so that short speech may have long answers
+    max_length_ratio: float = 2.0  # recognition: most tokens per LLM token of the CTC hypothesis, 0: no such bound
+    max_length_offset: int = 20  # added to the bound above; other tasks have max_length alone
     length_penalty: float = 0.0  # beam: score is log-probability / length ** length_penalty, EOS counted
     loop_ngram: int = 4  # a loop is a phrase repeated at the end of the output, over ngram x repeats tokens or more ...
     loop_repeats: int = 4  # ... and at least this often; it is cut to one copy. 0: loops are not looked for
     ctc_draft: str = "exact"  # the CTC hypothesis as a draft in greedy search: none | exact | accept
     ctc_draft_source: str = "adapter"  # whose: adapter (its CTC over the LLM's tokens; without it no drafts) | encoder
-    ctc_draft_tasks: str = "asr asr_biasing"  # tasks whose answers are what was said; all: every task
+    ctc_draft_tasks: str = ""  # tasks that have drafts; empty: recognition, as the tasks file says; all: every task
     ctc_draft_case: str = "keep"  # of the encoder's text: keep | lower | upper, as the targets of the training are
     ctc_draft_entropy: float = 0.1  # accept: taken as it is up to this mean entropy (nats) of its frames; 0: never
     ctc_draft_ratio: float = 0.1  # accept: a draft token is kept from this share of the best one's probability on ...

@@ -28,6 +28,7 @@ from espnet2.train.trainer import autocast_args
 
 from slm_espnet.errors import UserError
 from slm_espnet.training import resume
+from slm_espnet.training.emptiness import EmptySteps
 from slm_espnet.training.groups import CountedBatches, report_seen
 from slm_espnet.training.loading import remaining
 from slm_espnet.training.session import Session
@@ -56,6 +57,7 @@ class TrainingEpoch:
         self.log_interval = self.options.log_interval or (max(self.of // 20, 10) if self.of else 100)
         self.done = 0  # batches
         self.updated = False  # whether a step has changed the weights
+        self.empty = EmptySteps(lambda sizes: session.model.adapter.shortened(sizes))
         self.trained = session.trained
         self.seen = batches.counts if isinstance(batches, CountedBatches) else Counter()
         self.started = time.perf_counter()
@@ -83,6 +85,7 @@ class TrainingEpoch:
             total = TokenCounts(*map(int, tokens))
             shares = [Shares.of_batch(batch, count, total) for (_, batch), count in zip(step, counts, strict=True)]
             self._step(step, shares, waited)
+        self.empty.end()
         self._report_seen()
         return self.updated
 
@@ -125,6 +128,7 @@ class TrainingEpoch:
         norm = self._clipped_norm()
         fetched = fetch([*(stats for stats, *_ in results), {"grad_norm": norm}])
         *stats, last = self._averaged(fetched[:-1]) + fetched[-1:]
+        self.empty.add([values["loss"] for values in stats], last["grad_norm"], [batch for _, batch in step])
         update = self._update(last["grad_norm"])
         for number, ((utt_ids, _), values) in enumerate(zip(step, stats, strict=True)):
             weight = values.pop("weight")

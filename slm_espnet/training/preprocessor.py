@@ -10,8 +10,7 @@ import numpy as np
 from slm_espnet.data.datadir import Row
 from slm_espnet.llm.base import AbsTokenizer
 from slm_espnet.prompt import Prompt, PromptTemplate, TextPrompt
-
-RECOGNITION_TASKS = ("asr", "asr_biasing")  # whose target is what is said
+from slm_espnet.tasks.recognition import RECOGNITION_TASKS
 
 
 def spoken_text(row: Row) -> str:
@@ -34,6 +33,10 @@ class SLMPreprocessor:
     def target_ids(self, row: Row) -> tuple[int, ...]:
         """The target in the LLM's tokens, and the one that ends it."""
         return self._target(row.text)
+
+    def transcript_ids(self, row: Row) -> tuple[int, ...]:
+        """What is said, in the LLM's tokens, for CTC; () where it is not known."""
+        return tuple(self.with_text(row).words)
 
     def prompt(self, row: Row) -> Prompt:
         """The row's prompt."""

@@ -18,7 +18,8 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import AtomicFile, make_directory, write_atomically
 from slm_espnet.locks import Lock
 from slm_espnet.progress import Progress
-from slm_espnet.training.preprocessor import SLMPreprocessor, spoken_text
+from slm_espnet.training.emptiness import ctc_frames
+from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.unwritable import Writability, most_frequent, spelled
 
 CHUNK = 1000  # rows at a time
@@ -53,6 +54,7 @@ class Statistics:
     longest_target: int
     unwritable_rows: int  # rows, left out or not, with letters that the LLM cannot write
     unwritable: dict[str, int]  # those letters, most frequent first, with their rows
+    too_long_for_ctc: int  # kept rows whose transcript has more tokens than CTC can write in the frames kept
 
     @property
     def failed_share(self) -> float:
@@ -89,7 +91,7 @@ class Collector:
         )
         self.left_out, self.tasks, self.unwritable = Counter(), Counter(), Counter()
         self.writability = Writability(preprocessor.tokenizer)
-        self.unwritable_rows = 0
+        self.unwritable_rows = self.too_long_for_ctc = 0
         self.rows = self.transcripts = self.distinct_frames = 0
         self.seconds = 0.0
         self.kept = self.frames = self.longest_frames = 0
@@ -144,7 +146,9 @@ class Collector:
         self.target.write(f"{row.utt_id} {length}\n")
         self.prompt.write(f"{row.utt_id} {around}\n")
         self.tasks[row.task] += 1
-        self.transcripts += bool(spoken_text(row))
+        spoken = self.preprocessor.transcript_ids(row)
+        self.transcripts += bool(spoken)
+        self.too_long_for_ctc += frames < ctc_frames(spoken)
         self.kept += 1
         self.frames += frames
         self.target_tokens += length
@@ -176,6 +180,7 @@ class Collector:
             longest_target=self.longest_target,
             unwritable_rows=self.unwritable_rows,
             unwritable=most_frequent(self.unwritable),
+            too_long_for_ctc=self.too_long_for_ctc,
         )
 
 

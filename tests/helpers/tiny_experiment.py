@@ -54,10 +54,11 @@ def slm(experiment):
 
 @pytest.fixture(scope="session")
 def noise():
-    """Function (seconds, rate) → samples that are not silent."""
+    """Function (seconds, rate) → samples that are not silent, and go up and down as speech does."""
 
     def make(seconds, rate=16000, seed=0):
         samples = np.random.default_rng(seed).normal(size=round(seconds * rate))
-        return (0.2 * samples).astype(np.float32)
+        swing = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * np.arange(len(samples)) / rate)
+        return (0.2 * swing * samples).astype(np.float32)
 
     return make

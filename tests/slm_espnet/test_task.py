@@ -380,3 +380,13 @@ def test_letters_that_the_llm_cannot_write_are_counted_and_may_stop_or_be_droppe
     assert left_out == (
         "dev00\tletters that the LLM cannot write: { }\ndev02\tletters that the LLM cannot write: {\n"
     )
+
+
+def test_a_training_without_a_loss_stops_with_the_reason(work, tmp_path):
+    shutil.copytree(work / "data/train", tmp_path / "data")
+    text = (tmp_path / "data/text").read_text(encoding="utf-8")
+    long = "".join(f"{line.split()[0]} {'call mary and james on monday ' * 12}\n" for line in text.splitlines())
+    (tmp_path / "data/text").write_text(long, encoding="utf-8")
+    options = ("--model_conf", "ctc_only_steps=100", "--max_epoch", 1)
+    with pytest.raises(UserError, match="loss to train on: of their .* utterances 0 have no transcript"):
+        train(work, tmp_path / "exp", *options, train_data=tmp_path / "data")

@@ -224,6 +224,7 @@ decode() {
     shift 2
     array "${output}/log" "${inference_nj}" --gpu "${decode_gpu}" -- \
         ${python} -m slm_espnet.bin.decode ${inference_config:+--config "${inference_config}"} --input "${input}" \
+        --tasks_config "${tasks_config}" \
         --foundation "${foundation}" --ngpu "${decode_gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
         --data_dir $(paths "${datadir}" ${test_sets}) --encodings_dir $(paths "${encodings}" ${test_sets}) \
         --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" "$@" ${inference_args}
