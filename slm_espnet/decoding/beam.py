@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from slm_espnet.decoding.drafting import check_finite
 from slm_espnet.decoding.types import SearchResult
 from slm_espnet.llm.base import AbsLLM
 
@@ -46,6 +47,7 @@ class Beams:
         # as many as can end at once, and as many again that go on
         count = min((1 + len(stop_ids)) * self.size, self.size * vocabulary)
         totals, flat = (self.scores[..., None] + step).flatten(1).topk(count)
+        check_finite(totals[:, 0])  # NaN counts as the largest
         parents, tokens = flat // vocabulary, flat % vocabulary
         ids = torch.cat([_pick(self.ids, parents), tokens[..., None]], dim=2)
         each = torch.cat([_pick(self.log_probs, parents), step.flatten(1).gather(1, flat)[..., None]], dim=2)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from slm_espnet.errors import UserError
+
 LEAST_FILLED = 0.7  # share of a pass's places for drafts that must hold some, measured on a CPU with the mini pair
 NOTHING = -1  # in place of a token, where another row of the batch has a longer proposal
 
@@ -99,3 +101,16 @@ def choose(
             good |= (others > of_proposed).sum(-1) < top_k
         tokens = torch.cat([torch.where(good & (proposed != NOTHING), proposed, own), tokens[:, -1:]], dim=1)
     return tokens, logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)
+
+
+def check_finite(log_probs: torch.Tensor) -> None:
+    """Refuse log-probabilities of chosen tokens that are NaN or infinite: their logits were.
+
+    Raises:
+        UserError: with the dtypes that do not overflow.
+    """
+    if not bool(log_probs.isfinite().all()):
+        raise UserError(
+            "the language model's logits are not finite: it overflows in its dtype, or its weights are damaged; load it "
+            "in another dtype (llm_conf: dtype: bfloat16 or float32, or --dtype)"
+        )

@@ -9,7 +9,7 @@ import torch
 
 from slm_espnet.decoding.beam import beam_search
 from slm_espnet.decoding.bounds import find_loop
-from slm_espnet.decoding.drafting import Draft, choose, pad_proposals, worthwhile_width
+from slm_espnet.decoding.drafting import Draft, check_finite, choose, pad_proposals, worthwhile_width
 from slm_espnet.decoding.types import DecodingOptions, SearchResult
 from slm_espnet.llm.base import AbsLLM
 
@@ -136,6 +136,7 @@ def greedy_steps(
         logits, proposed = logits[:, None], torch.empty(len(bounds), 0, dtype=torch.int64, device=inputs.device)
     while True:
         tokens, log_probs = choose(logits, proposed, ratio, top_k)
+        check_finite(log_probs)
         rows = zip(live, tokens.tolist(), log_probs.tolist(), strict=True)
         accepted = [answer.take(chosen, values, llm.stop_ids, options) for answer, chosen, values in rows]
         going_on = [row for row, answer in enumerate(live) if answer.result is None]
