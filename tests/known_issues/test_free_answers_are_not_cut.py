@@ -2,7 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import soundfile
+
+from slm_espnet.data.corpus import CorpusWriter
 from slm_espnet.data.datadir import AudioSource, Row
 from slm_espnet.decoding.requests import with_repeats
 from slm_espnet.decoding.types import DecodingOptions
@@ -48,3 +53,15 @@ def test_only_recognition_is_bounded_by_what_was_said(tiny_llama):
     assert all(answer.truncated for answer in found.values())
     assert [r.repeats for r in with_repeats(requests, rows, RECOGNITION_TASKS, ["qa"])] == [False, True, False]
     assert all(r.recognizes == (r.utt_id != "qa") for r in map(replace, requests))
+
+
+def test_rows_of_a_recipes_own_recognition_task_carry_their_transcript(tmp_path):
+    """So that CTC, the bounds and the teacher know what was said without the tasks file."""
+    (tmp_path / "tasks.yaml").write_text(OWN, encoding="utf-8")
+    writer = CorpusWriter(SimpleNamespace(tasks_config=tmp_path / "tasks.yaml", seed=1))
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16000)
+    common = {"audio": AudioSource(str(tmp_path / "a.wav")), "text": "la la", "language": "en", "speaker": "s"}
+    for task in ("lyrics", "qa"):
+        writer.add("train", Row(task, prompt=writer.prompt(task, task, training=False), task=task, **common), "here")
+    found = {name: row.transcript for name, (row, _) in writer.sets["train"].rows.items()}
+    assert found == {"lyrics": "la la", "qa": None}
