@@ -111,6 +111,6 @@ def check_finite(log_probs: torch.Tensor) -> None:
     """
     if not bool(log_probs.isfinite().all()):
         raise UserError(
-            "the language model's logits are not finite: it overflows in its dtype, or its weights are damaged; load it "
-            "in another dtype (llm_conf: dtype: bfloat16 or float32, or --dtype)"
+            "the language model's logits are not finite: it overflows in its dtype, or its weights are damaged; load "
+            "it in another dtype (llm_conf: dtype: bfloat16 or float32, or --dtype)"
         )

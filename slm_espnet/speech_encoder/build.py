@@ -22,7 +22,8 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
         conf: model (directory or name), revision, dtype (of matrix products: float32 or bfloat16), and what the kind
             adds: target_lang (hf_ctc: the language of an MMS adapter), trust_pickle (hf_ctc, hf_encoder: whether
             pytorch_model.bin may be read where there are no safetensors), weights (espnet_ctc: the weight file, where a
-            directory has several), language_symbol and task_symbol (espnet_ctc: what an OWSM-CTC encoder is told).
+            directory has several), language_symbol and task_symbol (espnet_ctc: what an OWSM-CTC encoder is told),
+            window_seconds (hf_encoder: length of Whisper's windows, the model's when not given).
 
     Raises:
         UserError: unknown kind or setting, or a model that is missing or unfit.

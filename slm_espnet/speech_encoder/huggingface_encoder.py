@@ -19,13 +19,19 @@ SELF_SUPERVISED = ("wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "wav2vec2-con
 
 
 def build_huggingface_encoder(
-    model: str, revision: str | None = None, dtype: str = "float32", trust_pickle: bool = False
+    model: str,
+    revision: str | None = None,
+    dtype: str = "float32",
+    trust_pickle: bool = False,
+    window_seconds: float | None = None,
 ) -> AbsSpeechEncoder:
-    """The encoder of a directory or of a Hub repository, by its model type."""
+    """The encoder of a directory or of a Hub repository, by its model type; WhisperEncoder explains window_seconds."""
     source = find_model(model, revision, trust_pickle)
     kind = read_config(source).model_type
     if kind == "whisper":
-        return WhisperEncoder(source, dtype)
+        return WhisperEncoder(source, dtype, window_seconds)
+    if window_seconds is not None:
+        raise UserError(f"speech_encoder_conf: window_seconds is for Whisper, and {model} is of type {kind}; remove it")
     if kind in SELF_SUPERVISED:
         return SelfSupervisedEncoder(source, dtype)
     raise UserError(f"{model} is of type {kind}; hf_encoder knows whisper, {', '.join(SELF_SUPERVISED)}")
@@ -87,10 +93,22 @@ class WhisperEncoder(_WithoutCTC, AbsSpeechEncoder):
     """Whisper's encoder: windows of 30 s, each by itself; what lies beyond the end of the speech is cut off.
 
     Audio longer than a window is cut into consecutive windows. Every window is filled with silence, as in Whisper's
-    training, so that an utterance's frames do not depend on its batch.
+    training, so that an utterance's frames do not depend on its batch. Shorter windows cost less for short utterances:
+    attention and all else are computed for the whole window.
     """
 
-    def __init__(self, source: ModelSource, dtype: str = "float32") -> None:
+    def __init__(self, source: ModelSource, dtype: str = "float32", window_seconds: float | None = None) -> None:
+        """Load it.
+
+        Args:
+            source: its files.
+            dtype: of matrix products.
+            window_seconds: length of the windows, at most the model's (30 s), which None is; a shorter one takes the
+                first rows of the position table.
+
+        Raises:
+            UserError: the files do not fit together, or the window is no whole number of frames within the model's.
+        """
         super().__init__()
         from transformers import WhisperModel
 
@@ -104,10 +122,34 @@ class WhisperEncoder(_WithoutCTC, AbsSpeechEncoder):
         self._samples_per_frame = 2 * int(self.input.extractor.hop_length)
         if self._window != self._samples_per_frame * self.encoder.config.max_source_positions:
             raise UserError(f"{source.name}: windows of preprocessor_config.json do not fit max_source_positions")
+        identity = self._describe(source, dtype, self.sampling_rate)
+        if window_seconds is not None and self._shorten(window_seconds, source.name):
+            identity["window_seconds"] = f"{self._window / self.sampling_rate:g}"
         self.frame_shift = self._samples_per_frame / self.sampling_rate
         self.min_samples = self._samples_per_frame // 2
-        self._identity = self._describe(source, dtype, self.sampling_rate)
+        self._identity = identity
         self.eval()
+
+    def _shorten(self, seconds: float, name: str) -> bool:
+        """Take windows of so many seconds; whether they differ from the model's."""
+        frames = round(seconds * self.sampling_rate / self._samples_per_frame)
+        most = self.encoder.config.max_source_positions
+        if not 1 <= frames <= most or abs(frames * self._samples_per_frame - seconds * self.sampling_rate) > 0.5:
+            frame, longest = (n * self._samples_per_frame / self.sampling_rate for n in (1, most))
+            raise UserError(
+                f"speech_encoder_conf: window_seconds {seconds:g} must be a multiple of {frame:g} s, at most "
+                f"{longest:g} s for {name}"
+            )
+        if frames == most:
+            return False
+        self._window = frames * self._samples_per_frame
+        extractor = self.input.extractor  # ours alone
+        extractor.chunk_length, extractor.n_samples = self._window / self.sampling_rate, self._window
+        extractor.nb_max_frames = self._window // int(extractor.hop_length)
+        positions = self.encoder.embed_positions.weight[:frames].clone()
+        self.encoder.embed_positions = torch.nn.Embedding.from_pretrained(positions)
+        self.encoder.config.max_source_positions = self.encoder.max_source_positions = frames
+        return True
 
     @torch.no_grad()
     def forward(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:

@@ -28,7 +28,7 @@ TRAINING = (
 )
 FOUNDATION = """\
 speech_encoder: hf_encoder
-speech_encoder_conf: {{model: {weights}/whisper-base, dtype: float32}}
+speech_encoder_conf: {{model: {weights}/whisper-base, dtype: float32, window_seconds: 10}}
 length_reduction: stack
 length_reduction_conf: {{factor: 4}}
 llm: hf_causal

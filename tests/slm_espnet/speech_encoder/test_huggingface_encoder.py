@@ -35,6 +35,38 @@ def test_whisper_takes_audio_longer_than_its_window(whisper):
     torch.testing.assert_close(output.frames[1, 200:], last.frames[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("samples", [159, 160, 161, 15999, 16000, 16001, 31999, 32000, 32001])
+def test_short_windows_of_whisper_have_every_frame_at_the_seams(whisper, speech_model, samples):
+    """Windows of 0.5 s: one frame for each 320 samples begun, whatever the number of windows."""
+    kind, conf = speech_model("whisper")
+    short = build_speech_encoder(kind, {**conf, "window_seconds": 0.5})
+    speech = 0.1 * torch.randn(1, max(samples, 160), generator=torch.Generator().manual_seed(0))[:, :samples]
+    if samples < short.min_samples:
+        with pytest.raises(ValueError, match="too few"):
+            short(speech, torch.tensor([samples]))
+        return
+    output = short(speech, torch.tensor([samples]))
+    assert output.lengths.tolist() == [-(-samples // 320)] == whisper(speech, torch.tensor([samples])).lengths.tolist()
+    parts = [part for part in speech.split(8000, dim=1) if part.size(1) >= short.min_samples]
+    alone = [short(part, torch.tensor([part.size(1)])).frames[0] for part in parts]
+    together = output.frames[0, : sum(map(len, alone))]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+def test_windows_of_whisper_are_part_of_its_identity_and_must_fit(speech_model, waveform_model):
+    kind, conf = speech_model("whisper")
+    whole = build_speech_encoder(kind, conf).identity()
+    assert build_speech_encoder(kind, {**conf, "window_seconds": 2}).identity() == whole
+    short = build_speech_encoder(kind, {**conf, "window_seconds": 0.5}).identity()
+    assert short == {**whole, "window_seconds": "0.5"}
+    for seconds in (0, 0.51, 2.02, -1):
+        with pytest.raises(UserError, match="multiple of 0.02 s, at most 2 s"):
+            build_speech_encoder(kind, {**conf, "window_seconds": seconds})
+    other = str(waveform_model(hf.HubertConfig, hf.HubertModel, True))
+    with pytest.raises(UserError, match="window_seconds is for Whisper"):
+        build_speech_encoder("hf_encoder", {"model": other, "window_seconds": 1})
+
+
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_self_supervised_models(layer_norm, waveform_model, assert_batch_is_single):
     folder = waveform_model(hf.HubertConfig, hf.HubertModel, layer_norm)
