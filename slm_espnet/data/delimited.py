@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from slm_espnet.data.table import UNDECODED, Problem
+from slm_espnet.data.table import NOT_UTF_8, UNDECODED, UTF_16_MARKS, Problem
 from slm_espnet.errors import UserError
 
 CSV_OPTIONS = {
@@ -48,7 +48,8 @@ def read_delimited(
     """Records of a table in the order of the file, streaming; empty lines are skipped.
 
     Args:
-        path: a UTF-8 text file, that file gzipped (.gz), or a tar.gz archive with that file as `path` less `.tar.gz`.
+        path: a text file in UTF-8, or in UTF-16 with a byte order mark; that file gzipped (.gz), or a tar.gz archive
+            with that file as `path` less `.tar.gz`.
         columns: names of the columns of a table without heading; None: the first line is the heading.
         required: columns that the heading must have; there may be others.
         delimiter: what parts the fields.
@@ -69,7 +70,7 @@ def read_delimited(
                 yield Problem("wrong column count", where, message)
             elif any(UNDECODED.search(field) for field in fields):
                 bad = next(name for name, field in zip(columns, fields, strict=True) if UNDECODED.search(field))
-                message = f"column {bad} is not UTF-8; convert the file (iconv -f latin1 -t utf-8)"
+                message = f"column {bad} is not UTF-8; {NOT_UTF_8}"
                 yield Problem("not UTF-8", where, message)
             else:
                 yield Record(where, dict(zip(columns, fields, strict=True)))
@@ -151,4 +152,5 @@ def _member(archive: tarfile.TarFile, path: Path):
 
 
 def _lines(binary) -> TextIO:
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+    encoding = "utf-16" if binary.peek(2).startswith(UTF_16_MARKS) else "utf-8-sig"
+    return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="\n")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slm_espnet.data.table import BYTE_ORDER_MARK, UNDECODED, Problem
+from slm_espnet.data.table import BYTE_ORDER_MARK, NOT_UTF_8, UNDECODED, UTF_16_MARKS, Problem
 from slm_espnet.errors import UserError
 
 
@@ -78,7 +78,7 @@ def _record(where: str, value: Any) -> JsonRecord | Problem:
     if not isinstance(value, dict):
         return Problem("malformed record", where, f"{_kind(value)}, expected an object with names and values")
     if has_undecoded(value):
-        return Problem("not UTF-8", where, "a text is not UTF-8; convert the file (iconv -f latin1 -t utf-8)")
+        return Problem("not UTF-8", where, f"a text is not UTF-8; {NOT_UTF_8}")
     return JsonRecord(where, value)
 
 
@@ -89,7 +89,10 @@ def _kind(value: Any) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
+        data = path.read_bytes()
+        if data.startswith(UTF_16_MARKS):
+            return data.decode("utf-16", "surrogateescape")
+        return data.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
     except OSError as error:
         cure = "is the corpus complete, and the path right?"
         raise UserError(f"{path}: cannot be read ({error.strerror}); {cure}") from error

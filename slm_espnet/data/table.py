@@ -19,6 +19,8 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write, discard, temporary_beside
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # with which spreadsheets begin what they call Unicode text
+NOT_UTF_8 = "convert the file (iconv -f WINDOWS-1252 -t UTF-8, or whatever it was written in)"
 UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is not UTF-8
 
 
@@ -44,10 +46,16 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Lines of a table in the order of the file; empty lines and a byte order mark are skipped."""
+    """Lines of a table in the order of the file; empty lines and a byte order mark are skipped.
+
+    Raises:
+        UserError: the file is UTF-16.
+    """
     with open(path, "rb") as file:
         for number, raw in enumerate(file, 1):
             if number == 1:
+                if raw.startswith(UTF_16_MARKS):
+                    raise UserError(f"{path}: is UTF-16; convert it (iconv -f UTF-16 -t UTF-8)")
                 raw = raw.removeprefix(BYTE_ORDER_MARK)
             parts = raw.split(None, 1)
             if not parts:
@@ -151,5 +159,5 @@ def _undecodable(where: str, raw: bytes, key: bytes) -> Line:
         position, byte = error.start, raw[error.start]
     else:
         position, byte = 0, raw[0]
-    message = f"not UTF-8: byte 0x{byte:02x} at column {position + 1}; convert the file (iconv -f latin1 -t utf-8)"
+    message = f"not UTF-8: byte 0x{byte:02x} at column {position + 1}; {NOT_UTF_8}"
     return Line(where, key.decode("utf-8", "backslashreplace"), "", Problem("not UTF-8", where, message))

@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
+# Right and left quotation mark, modifier letter, full width; and the accents that are typed in their place.
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\uff07\u00b4`", "'"))
 DOTTED_I = str.maketrans({"I": "\u0131", "\u0130": "i"})  # of Turkish and Azerbaijani
 ZERO_WIDTH_SPACE = "\u200b"  # parts words; other invisible characters (joiners, soft hyphens, …) are inside of words
 
@@ -45,8 +46,11 @@ def _whisper_english() -> Callable[[str], str]:
 
 
 def normalize_english(text: str) -> str:
-    """Whisper's English normalization from transformers (contractions, numbers, fillers), without spelling table."""
-    return _whisper_english()(text).strip()
+    """Whisper's English normalization from transformers (contractions, numbers, fillers), without spelling table.
+
+    Every kind of apostrophe is made the one that its contractions are written with.
+    """
+    return _whisper_english()(text.translate(APOSTROPHES)).strip()
 
 
 NORMALIZERS: dict[str, Callable[[str], str]] = {
