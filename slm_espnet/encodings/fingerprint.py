@@ -30,9 +30,10 @@ WEIGHTS = "encoder.weights_sha256"
 def make_fingerprint(encoder: AbsSpeechEncoder, reduction: AbsStaticReduction, storage_dtype: str) -> dict[str, Any]:
     """The fingerprint of encodings that an encoder and a reduction make: plain values for JSON and YAML."""
     vocabulary = None if encoder.vocabulary is None else list(encoder.vocabulary)
+    padding = {} if encoder.padding == "exact" else {"padding": encoder.padding}
     return {
         "format": FORMAT,
-        "encoder": encoder.identity(),
+        "encoder": {**encoder.identity(), **padding},
         "reduction": reduction.identity(),
         "storage_dtype": storage_dtype,
         "dim": reduction.output_dim(encoder.dim),

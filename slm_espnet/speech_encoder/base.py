@@ -27,6 +27,7 @@ class AbsSpeechEncoder(torch.nn.Module, ABC):
     blank_id: int | None  # CTC blank, None without CTC
     vocabulary: tuple[str, ...] | None  # the V CTC tokens, None without CTC
     min_samples: int  # fewest samples that give a frame
+    padding: str = "exact"  # "allow": padded batches are taken although they alter the frames (speech_encoder_conf)
 
     @abstractmethod
     def forward(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> EncoderOutput:
@@ -43,6 +44,9 @@ class AbsSpeechEncoder(torch.nn.Module, ABC):
     @abstractmethod
     def identity(self) -> dict[str, str]:
         """What distinguishes this encoder, all strings: kind, model, revision, weights_sha256, dtype, sampling_rate."""
+
+    def allow_padding(self) -> None:
+        """Take padded batches even where padding alters the frames; nothing changes where it does not."""
 
     def train(self, mode: bool = True) -> AbsSpeechEncoder:
         """Stay in eval mode whatever is asked: a frozen model's dropout must never come back."""

@@ -7,7 +7,11 @@ the same for a padded utterance as for the utterance alone; the others get utter
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -60,7 +64,7 @@ class AbsBatchedEncoder(AbsSpeechEncoder):
     def _groups(self, lengths: torch.Tensor) -> list[list[int]]:
         """Rows that may be encoded together."""
         values = lengths.tolist()
-        if len(set(values)) == 1 or self.takes_padding:
+        if len(set(values)) == 1 or self.padding == "allow" or self.takes_padding:
             return [list(range(len(values)))]
         rows: dict[int, list[int]] = {}
         for row, length in enumerate(values):
@@ -69,18 +73,43 @@ class AbsBatchedEncoder(AbsSpeechEncoder):
 
     @cached_property
     def takes_padding(self) -> bool:
-        """Whether padded utterances come out as they do alone, found by encoding noise both ways."""
+        """Whether padded utterances come out as they do alone; it is said once where they do not."""
+        found = self.padding_difference <= TOLERANCE
+        if not found:
+            logging.getLogger(__name__).warning(
+                "padding alters this encoder's frames (by %s of the largest value): only utterances of one length are "
+                "encoded together, so most come one by one, which is slower on a GPU; padding: allow in "
+                "speech_encoder_conf takes padded batches as they are",
+                f"{self.padding_difference:.2g}",
+            )
+        return found
+
+    def allow_padding(self) -> None:
+        """Take padded batches even where padding alters the frames; the difference that was measured is said."""
+        if self.padding_difference > TOLERANCE:
+            self.padding = "allow"
+            logging.getLogger(__name__).warning(
+                "padding: allow: padded batches alter the frames by up to %s of the largest value (noise of 0.5 to 1 s)",
+                f"{self.padding_difference:.2g}",
+            )
+
+    @cached_property
+    def padding_difference(self) -> float:
+        """How much padding alters, as a share of the largest value: noise is encoded in a padded batch and alone.
+
+        Infinite where even the number of frames differs.
+        """
         lengths = torch.tensor([round(seconds * self.sampling_rate) for seconds in PROBE_SECONDS])
         speech = _noise(len(lengths), int(lengths.max()))
         for row, length in enumerate(lengths.tolist()):
             speech[row, length:] = 0
-        with torch.no_grad():
+        with torch.no_grad(), _full_precision():
             together = self._encode(speech, lengths)
+            found = 0.0
             for row, length in enumerate(lengths.tolist()):
                 alone = self._encode(speech[row : row + 1, :length], lengths[row : row + 1])
-                if not _same(together, alone, row):
-                    return False
-        return True
+                found = max(found, _difference(together, alone, row))
+        return found
 
     @cached_property
     def min_samples(self) -> int:
@@ -119,14 +148,27 @@ def _noise(rows: int, samples: int) -> torch.Tensor:
     return 0.1 * torch.randn(rows, samples, generator=torch.Generator().manual_seed(0))
 
 
-def _same(together: EncoderOutput, alone: EncoderOutput, row: int) -> bool:
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Within it a GPU multiplies float32 as float32: TF32 differs more between batch sizes than padding may alter."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _difference(together: EncoderOutput, alone: EncoderOutput, row: int) -> float:
+    """Largest difference of an utterance's frames and probabilities, as a share of the largest value."""
     length = int(alone.lengths[0])
     if int(together.lengths[row]) != length:
-        return False
+        return math.inf
     pairs = [(together.frames[row, :length], alone.frames[0, :length])]
     if alone.ctc_log_probs is not None and together.ctc_log_probs is not None:
         pairs.append((together.ctc_log_probs[row, :length].exp(), alone.ctc_log_probs[0, :length].exp()))
-    return all(bool((a - b).abs().max() <= TOLERANCE * b.abs().max()) for a, b in pairs)
+    # where all is 0 alone, anything else is a difference without bound
+    return max(float(((a - b).abs().max() / b.abs().max()).nan_to_num(0.0)) for a, b in pairs)
 
 
 def _joined(outputs: list[EncoderOutput], groups: list[list[int]], count: int) -> EncoderOutput:

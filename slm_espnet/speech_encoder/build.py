@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slm_espnet.speech_encoder.base import AbsSpeechEncoder
 
 SPEECH_ENCODER_KINDS = ("espnet_ctc", "hf_ctc", "hf_encoder")
+PADDINGS = ("exact", "allow")
 
 
 def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
@@ -23,15 +24,23 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
             adds: target_lang (hf_ctc: the language of an MMS adapter), trust_pickle (hf_ctc, hf_encoder: whether
             pytorch_model.bin may be read where there are no safetensors), weights (espnet_ctc: the weight file, where a
             directory has several), language_symbol and task_symbol (espnet_ctc: what an OWSM-CTC encoder is told),
-            window_seconds (hf_encoder: length of Whisper's windows, the model's when not given).
+            window_seconds (hf_encoder: length of Whisper's windows, the model's when not given). Of every kind:
+            padding, `exact` (encoders that padding alters get utterances of one length at a time) or `allow` (they get
+            padded batches as they come, and how much that alters is said).
 
     Raises:
         UserError: unknown kind or setting, or a model that is missing or unfit.
     """
     if kind not in SPEECH_ENCODER_KINDS:
         raise UserError(f"speech_encoder {kind!r} is unknown; known: {', '.join(SPEECH_ENCODER_KINDS)}")
+    conf = dict(conf)
+    padding = conf.pop("padding", None) or "exact"
+    if padding not in PADDINGS:
+        raise UserError(f"speech_encoder_conf: padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
     with prepared_imports():
         encoder = _build(kind, conf)
+    if padding == "allow":
+        encoder.allow_padding()
     for parameter in encoder.parameters():
         parameter.requires_grad_(False)
     return encoder.eval()
@@ -47,7 +56,7 @@ def _build(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     known = list(inspect.signature(encoder_class).parameters)
     unknown = sorted(set(conf) - set(known))
     if unknown:
-        names = ", ".join(known)
+        names = ", ".join([*known, "padding"])
         raise UserError(f"speech_encoder_conf of {kind} has unknown key(s) {', '.join(unknown)}; known: {names}")
     if not conf.get("model"):
         raise UserError(f"speech_encoder_conf of {kind} needs model: a directory or a name on the Hub")

@@ -50,6 +50,19 @@ def test_only_an_encoder_that_sees_no_padding_gets_padded_batches(leak, batches)
         assert torch.equal(output.frames[row, : length // 100], alone.frames[0])
 
 
+def test_padding_is_allowed_when_asked_for_and_its_price_said(caplog):
+    exact, leaky, allowed = Windows(0.0), Windows(0.1), Windows(0.1)
+    exact.allow_padding()
+    assert exact.padding == "exact" and not caplog.records, "padding alters nothing here"
+    assert not leaky.takes_padding and "one by one" in caplog.text
+    allowed.allow_padding()
+    assert allowed.padding == "allow" and "padded batches alter the frames" in caplog.text
+    assert allowed.min_samples == 250
+    allowed.batches.clear()
+    allowed(torch.randn(3, 1000), torch.tensor([1000, 510, 1000]))
+    assert allowed.batches == [3]
+
+
 def test_frozen_encoders_stay_in_eval_mode():
     encoder = Windows(0.0).eval()
     assert not encoder.train().training and not encoder.train().requires_grad_(False).scale.requires_grad

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slm_espnet.data.json_files import has_undecoded
-from slm_espnet.data.table import Problem
+from slm_espnet.data.table import NOT_UTF_8, Problem
 from slm_espnet.errors import UserError
 
 TIMES = re.compile(r"\s*(\d+:)?(\d{1,2}):(\d{2})[.,](\d{1,3})\s*-->\s*(\d+:)?(\d{1,2}):(\d{2})[.,](\d{1,3})(?:\s|$)")
@@ -190,7 +190,7 @@ def _cue(path: Path, number: int, lines: list[str]) -> Cue | Problem | None:
         if stop <= start:
             return Problem("bad times", where, f"a caption from {start:g} to {stop:g} s; correct or remove it")
         if has_undecoded(words):
-            return Problem("not UTF-8", where, "the caption is not UTF-8; convert the file (iconv -f WINDOWS-1252 -t UTF-8)")
+            return Problem("not UTF-8", where, f"the caption is not UTF-8; {NOT_UTF_8}")
         return Cue(where, start, stop, tuple(words))
     message = f"{lines[0][:40]!r} stands where times are expected (00:00:01.000 --> 00:00:02.000); correct or remove it"
     return Problem("caption without times", f"{path}:{number}", message.encode("utf-8", "replace").decode())
