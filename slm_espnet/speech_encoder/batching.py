@@ -89,7 +89,7 @@ class AbsBatchedEncoder(AbsSpeechEncoder):
         if self.padding_difference > TOLERANCE:
             self.padding = "allow"
             logging.getLogger(__name__).warning(
-                "padding: allow: padded batches alter the frames by up to %s of the largest value (noise of 0.5 to 1 s)",
+                "padding: allow: padding alters the frames by up to %s of the largest value (noise of 0.5 to 1 s)",
                 f"{self.padding_difference:.2g}",
             )
 
