@@ -20,7 +20,8 @@ from slm_espnet.data.datadir import AudioSource
 from slm_espnet.errors import UserError
 
 MAX_OVERSHOOT = 0.5  # seconds that a segment may end after its recording; it is cut there
-BLOCK = 1 << 16  # samples
+BLOCK = 1 << 16  # samples that are read at once where they are only passed over
+LONGEST = 1e7  # seconds, 116 days: a header that tells more is broken
 CANCELLED = 0.01  # energy of the mean of the channels relative to the weakest: below, they are of opposite phase
 FULL_SCALE = 4.0  # float samples above it are not at full scale ±1
 ARK = re.compile(r"(?P<path>.+):(?P<offset>\d+)")
@@ -131,6 +132,9 @@ def _span(source: AudioSource, frames: int, rate: int) -> tuple[int, int]:
     """First sample and number of samples of the source's span in a recording of so many frames."""
     if frames <= 0:
         raise AudioError("zero length", source, "has no samples; remove the utterance or make the file again")
+    if frames / rate > LONGEST:
+        message = f"the header tells {frames / rate / 3600:.3g} h, which cannot be; make the file again"
+        raise AudioError("unreadable audio", source, message)
     check_span(source, frames / rate)
     first = round((source.start or 0.0) * rate)
     last = frames if source.stop is None else round(source.stop * rate)
