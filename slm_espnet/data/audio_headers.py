@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -193,19 +194,31 @@ def _told(data: bytes, at: int, frame: _Frame) -> int | None:
 
 def _counted_mp3(stream: io.BufferedIOBase) -> io.IOBase:
     """libsndfile guesses the length from the first frame where none is told, and stops at a count that is too low."""
-    data = stream.read()
-    stream.seek(0)
+    if isinstance(stream, io.BufferedReader) and isinstance(stream.name, str):
+        state = os.fstat(stream.fileno())
+        made = _recounted_file(stream.name, state.st_size, state.st_mtime_ns)
+    else:
+        made = _recounted(stream.read())
+        stream.seek(0)
+    return stream if made is None else io.BytesIO(made)
+
+
+@functools.lru_cache(maxsize=1)  # segments of one recording follow each other: its frames are counted once
+def _recounted_file(path: str, size: int, modified: int) -> bytes | None:
+    with open(path, "rb") as file:
+        return _recounted(file.read())
+
+
+def _recounted(data: bytes) -> bytes | None:
+    """An mp3 of the same frames with their count in front; None: what it tells is right."""
     frames = list(_frames(data))
-    if not frames:
-        return stream
-    told = _told(data, *frames[0])
+    told = _told(data, *frames[0]) if frames else None
     audio = [(at, frame) for at, frame in frames if _told(data, at, frame) is None]
     if not audio or (told is not None and told >= len(audio)):  # fewer than told: cut off, which the reader finds
-        return stream
+        return None
     if len({frame.kind for _, frame in audio}) > 1:
         raise ValueError("mp3 files of different rates or numbers of channels were joined")
-    stream.close()
-    return io.BytesIO(b"".join([_info(data, *audio[0], len(audio)), *(data[at : at + f.size] for at, f in audio)]))
+    return b"".join([_info(data, *audio[0], len(audio)), *(data[at : at + frame.size] for at, frame in audio)])
 
 
 def _info(data: bytes, at: int, frame: _Frame, count: int) -> bytes:

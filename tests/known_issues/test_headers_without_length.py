@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from slm_espnet.data import audio_headers
 from slm_espnet.data.audio import AudioError, audio_seconds, read_audio
 from slm_espnet.data.datadir import AudioSource
 
@@ -123,3 +124,14 @@ def test_joined_mp3_of_different_rates_is_refused(tmp_path, mp3):
     (tmp_path / "mixed.mp3").write_bytes(mp3[0] + other.getvalue())
     with pytest.raises(AudioError, match="different rates"):
         read_audio(AudioSource(str(tmp_path / "mixed.mp3")), RATE)
+
+
+def test_frames_of_an_mp3_are_counted_once_for_all_its_segments(tmp_path, mp3, monkeypatch):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(mp3[0][mp3[2] :])
+    counted = []
+    count = audio_headers._recounted
+    monkeypatch.setattr(audio_headers, "_recounted", lambda data: counted.append(len(data)) or count(data))
+    for start in range(4):
+        assert len(read_audio(AudioSource(str(path), start, start + 1), RATE)) == RATE
+    assert len(counted) == 1
