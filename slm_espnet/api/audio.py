@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slm_espnet.data.audio import AudioError, read_audio
+from slm_espnet.data.audio import AudioError, check_scale, mix_channels, read_audio
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.errors import UserError
 
@@ -48,7 +48,7 @@ def read_speech(speech: Any, rate: int | None, sampling_rate: int) -> np.ndarray
 
 
 def _as_float(speech: Any) -> np.ndarray:
-    """(N,) float32 of an array; channels, on the shorter axis, are averaged."""
+    """(N,) float32 of an array; channels, on the shorter axis, are mixed."""
     values = np.asarray(speech)
     if values.dtype.kind not in "fiu" or values.ndim not in (1, 2):
         raise UserError(f"speech is a path or an array (N,) or (N, channels), not {type(speech).__name__}")
@@ -60,9 +60,10 @@ def _as_float(speech: Any) -> np.ndarray:
         middle = (np.iinfo(values.dtype).max + 1) / 2
         values = (values.astype(np.float64) - middle) / middle
     if values.ndim == 2:
-        values = values.mean(axis=int(np.argmin(values.shape)))
+        values = mix_channels(values if np.argmin(values.shape) else values.T, "an array of speech")
     if not np.isfinite(values).all():
         raise UserError("speech has samples that are NaN or infinite")
+    check_scale(values, "an array of speech")
     return np.ascontiguousarray(values, dtype=np.float32)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +14,11 @@ from slm_espnet.errors import UserError
 SUFFIXES = (
     ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".sph", ".w64", ".caf", ".rf64",
 )  # fmt: skip  # what is taken of a folder; a file that is named itself may have any
+OTHER_SUFFIXES = (
+    ".m4a", ".mp4", ".webm", ".aac", ".wma", ".mov", ".mkv", ".avi", ".m4b", ".amr", ".3gp", ".mka", ".ac3", ".ape",
+)  # fmt: skip  # audio that libsndfile does not read
+OTHER_CURE = "convert them, for instance by `ffmpeg -i NAME.m4a NAME.wav`"
+RESERVED = ("transcribe", "failed")  # transcribe.json and failed.tsv of an output folder are the command's own
 
 
 @dataclass(frozen=True)
@@ -41,24 +48,60 @@ def find_recordings(given: Sequence[str]) -> list[RecordingFile]:
 
     Raises:
         UserError: a folder has no recording, or two recordings would have the same outputs.
+
+    Of a folder hidden files and `__MACOSX` are left out, links are followed, and audio of other kinds is logged.
     """
     found: dict[Path, tuple[Path, Path]] = {}  # resolved → path, name with suffix
     for text in given:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise UserError(f"{path} has no recordings ({' '.join(SUFFIXES)}); name the files themselves")
-            for file in inside:
+            for file in _inside(path):
                 found.setdefault(file.resolve(), (file, file.relative_to(path)))
         else:
             found.setdefault(path.resolve(), (path, Path(path.name)))
-    counts = Counter(name.with_suffix("") for _, name in found.values())
+    counts = Counter(dict.fromkeys(map(Path, RESERVED), 1))
+    counts.update(_stem(name) for _, name in found.values())
     recordings = [
-        RecordingFile(path, str(name if counts[name.with_suffix("")] > 1 else name.with_suffix("")))
+        RecordingFile(path, str(name if counts[_stem(name)] > 1 else name.with_suffix("")))
         for path, name in found.values()
     ]
+    own = [recording.path for recording in recordings if recording.name.lower() in RESERVED]
+    if own:
+        raise UserError(f"{own[0]}: its answers would be named as files of this command are; rename the recording")
     twice = [name for name, count in Counter(recording.name for recording in recordings).items() if count > 1]
     if twice:
         raise UserError(f"several recordings are named {twice[0]}; give the folder above them instead of the files")
     return recordings
+
+
+def _stem(name: Path) -> Path:
+    """The name of outputs, where it is free; as file systems that do not tell A from a have reserved names."""
+    stem = name.with_suffix("")
+    return Path(str(stem).lower()) if str(stem).lower() in RESERVED else stem
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Recordings of a folder and of those below it, sorted; each folder once, however it is linked."""
+    found, others, seen = [], Counter(), set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        for path in (Path(root, name) for name in files if not name.startswith(".")):
+            suffix = path.suffix.lower()
+            if suffix in SUFFIXES and path.is_file():
+                found.append(path)
+            elif suffix in OTHER_SUFFIXES:
+                others[suffix] += 1
+    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(others.items()))
+    if not found:
+        cure = f"it has {kinds}: {OTHER_CURE}" if others else "name the files themselves"
+        raise UserError(f"{folder} has no recordings ({' '.join(SUFFIXES)}); {cure}")
+    if others:
+        logging.getLogger(__name__).warning(
+            "%s: %d files of kinds that are not read are left out: %s; %s", folder, others.total(), kinds, OTHER_CURE
+        )
+    return sorted(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -42,21 +43,21 @@ def as_tsv(answer: Answer) -> str:
 
 
 def as_json(answer: Answer) -> str:
-    """All that is known, without samples."""
+    """All that is known, without samples; null for a number that is not finite, which JSON does not have."""
     values = {
         "text": answer.text,
         "instruction": answer.instruction,
         "segments": [vars(segment) for segment in answer.segments],
         "ctc_hypothesis": answer.ctc_hypothesis,
-        "score": answer.score,
+        "score": _finite(answer.score),
         "truncated": answer.truncated,
         "looped": answer.looped,
-        "tokens": [vars(token) for token in answer.tokens],
+        "tokens": [{**vars(token), "log_prob": _finite(token.log_prob)} for token in answer.tokens],
     }
     if answer.hearing is not None:
         values["seconds"] = round(answer.hearing.seconds, 3)
         values["frames"] = {"encoder": len(answer.hearing.times), "kept": answer.hearing.frames_kept}
-    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 WRITERS: dict[str, Callable[[Answer], str]] = {
@@ -66,6 +67,10 @@ WRITERS: dict[str, Callable[[Answer], str]] = {
     "tsv": as_tsv,
     "json": as_json,
 }
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _spoken(answer: Answer) -> list[Segment]:

@@ -152,9 +152,10 @@ def answers(
     """Recordings and answers; where one of a batch cannot be used, all are asked one by one."""
     try:
         found = slm([recording.path for recording in batch], instruction, context=context, **asked)
-    except UserError as error:
+    except (UserError, MemoryError) as error:
         if len(batch) == 1:
-            yield batch[0], error
+            too_long = f"{batch[0].path}: does not fit into memory ({error}); cut it into shorter files"
+            yield batch[0], error if isinstance(error, UserError) else UserError(too_long)
             return
         for recording in batch:
             yield from answers(slm, [recording], instruction, context, asked)

@@ -15,10 +15,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from slm_espnet.data.audio_headers import with_known_length
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.errors import UserError
 
 MAX_OVERSHOOT = 0.5  # seconds that a segment may end after its recording; it is cut there
+BLOCK = 1 << 16  # samples that are read at once where they are only passed over
+LONGEST = 1e7  # seconds, 116 days: a header that tells more is broken
+CANCELLED = 0.01  # energy of the mean of the channels relative to the weakest: below, they are of opposite phase
+FULL_SCALE = 4.0  # float samples above it are not at full scale ±1
 ARK = re.compile(r"(?P<path>.+):(?P<offset>\d+)")
 # What a headerless file or another program's format is told.
 FORMAT_CURE = "convert it to wav or flac, or let `command |` in wav.scp do it (for instance sph2pipe -f wav x.sph |)"
@@ -47,21 +52,23 @@ def read_audio(source: AudioSource, sampling_rate: int, channel: int | None = No
     with _open(source) as file:
         first, count = _span(source, file.frames, file.samplerate)
         rate, channels = file.samplerate, file.channels
-        file.seek(first)
-        samples = file.read(count, dtype="float32", always_2d=True)
+        samples = _read(source, file, first, count)
     if len(samples) < count:
         message = f"ends after {len(samples)} of {count} samples; copy the file again"
         raise AudioError("truncated audio", source, message)
     if channel is not None and channel >= channels:
         raise AudioError("no such channel", source, f"has {channels} channel(s), channel {channel} was asked for")
-    mono = samples.mean(axis=1) if channel is None else samples[:, channel]
+    mono = mix_channels(samples, source.path) if channel is None else samples[:, channel]
     if not np.isfinite(mono).all():
         raise AudioError("not finite", source, "has samples that are NaN or infinite; make the file again")
+    check_scale(mono, source.path)
     return _resample(mono, rate, sampling_rate)
 
 
 def audio_seconds(source: AudioSource) -> float | None:
-    """Length in seconds from the header alone; None for a pipe, which would have to be run.
+    """Length in seconds; None for a pipe, which would have to be run.
+
+    It is the header's; where that tells none, the last frame of a flac tells it, and the frames of an mp3 are counted.
 
     Raises:
         AudioError: as `read_audio`, as far as a header shows.
@@ -71,6 +78,29 @@ def audio_seconds(source: AudioSource) -> float | None:
     with _open(source) as file:
         _, count = _span(source, file.frames, file.samplerate)
         return count / file.samplerate
+
+
+def mix_channels(samples: np.ndarray, name: str) -> np.ndarray:
+    """Mean (N,) of channels (N, C); where they cancel each other, the strongest alone, which is logged.
+
+    A balanced line that was recorded as stereo has the same signal twice, of opposite phase: the mean is silence.
+    """
+    mean = samples.mean(axis=1)
+    if samples.shape[1] == 1:
+        return mean
+    energies = np.einsum("nc,nc->c", samples, samples)
+    if not np.dot(mean, mean) < CANCELLED * energies.min():
+        return mean
+    strongest = int(energies.argmax())
+    _warn_once(f"{name}: the channels are of opposite phase and cancel each other; channel {strongest} alone is taken")
+    return samples[:, strongest]
+
+
+def check_scale(samples: np.ndarray, name: str) -> None:
+    """Log that samples (N,) are far above full scale ±1, which encoders are not made for."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > FULL_SCALE:
+        _warn_once(f"{name}: samples go up to {peak:.6g}, full scale is 1; divide them (int16: by 32768)")
 
 
 def check_span(source: AudioSource, seconds: float) -> None:
@@ -84,10 +114,27 @@ def check_span(source: AudioSource, seconds: float) -> None:
         raise AudioError("zero length", source, "the segment is empty or begins before 0; remove or correct it")
 
 
+def _read(source: AudioSource, file, first: int, count: int) -> np.ndarray:
+    """Samples (up to count, C) from `first` on of an open soundfile.SoundFile."""
+    if first and file.seekable():
+        file.seek(first)
+    elif first:  # GSM 6.10 in wav
+        for begin in range(0, first, BLOCK):
+            file.read(min(BLOCK, first - begin), dtype="float32", always_2d=True)
+    try:
+        return file.read(count, dtype="float32", always_2d=True)
+    except MemoryError as error:
+        message = f"{count / file.samplerate / 3600:.1f} h do not fit into memory; cut the recording into segments"
+        raise AudioError("too long for memory", source, message) from error
+
+
 def _span(source: AudioSource, frames: int, rate: int) -> tuple[int, int]:
     """First sample and number of samples of the source's span in a recording of so many frames."""
     if frames <= 0:
         raise AudioError("zero length", source, "has no samples; remove the utterance or make the file again")
+    if frames / rate > LONGEST:
+        message = f"the header tells {frames / rate / 3600:.3g} h, which cannot be; make the file again"
+        raise AudioError("unreadable audio", source, message)
     check_span(source, frames / rate)
     first = round((source.start or 0.0) * rate)
     last = frames if source.stop is None else round(source.stop * rate)
@@ -103,7 +150,7 @@ def _open(source: AudioSource):
     import soundfile
 
     try:
-        with _stream(source) as stream, soundfile.SoundFile(stream) as file:
+        with _stream(source) as raw, _told_length(source, raw) as stream, soundfile.SoundFile(stream) as file:
             yield file
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).rstrip(".")
@@ -113,6 +160,15 @@ def _open(source: AudioSource):
         cure = "correct wav.scp or bring the file" if missing else "check the path and its permissions"
         reason = "missing audio" if missing else "unreadable audio"
         raise AudioError(reason, source, error.strerror or str(error), cure) from error
+
+
+def _told_length(source: AudioSource, stream: io.BufferedIOBase) -> io.IOBase:
+    if not stream.seekable():
+        return stream
+    try:
+        return with_known_length(stream)
+    except ValueError as error:
+        raise AudioError("unreadable audio", source, str(error), "make the file again") from error
 
 
 def _stream(source: AudioSource) -> io.IOBase:
@@ -182,7 +238,8 @@ def _ark_member(source: AudioSource, path: str, offset: int) -> _Window:
         begin = offset + 6 + width
         return _Window(file, begin, min(int.from_bytes(head[6 : 6 + width], "little"), size - begin))
     if head.startswith(b"RIFF"):
-        return _Window(file, offset, min(8 + int.from_bytes(head[4:8], "little"), size - offset))
+        length = int.from_bytes(head[4:8], "little") or size  # 0: the file was never closed
+        return _Window(file, offset, min(8 + length, size - offset))
     if head.startswith(b"fLaC"):
         return _Window(file, offset, size - offset)
     file.close()
@@ -204,3 +261,8 @@ def _resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
 @functools.cache
 def _say_once(rate: int, target: int) -> None:
     logging.getLogger(__name__).warning("audio at %d Hz is resampled to %d Hz (said once)", rate, target)
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logging.getLogger(__name__).warning("%s (said once)", message)
