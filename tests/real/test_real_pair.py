@@ -156,7 +156,8 @@ def test_text_in_place_of_speech_is_the_untouched_model(run: Run, weights: Path)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     model = model.float().eval()
     transcripts, prompts = texts(run.folder / "data/test/text"), texts(run.folder / "data/test/prompt")
-    answers = run.decode("bound", "--input", "transcript")
+    limits = "--max_length_ratio", "0", "--loop_repeats", "0"  # as generate: recognition has a bound of its own
+    answers = run.decode("bound", "--input", "transcript", *limits)
     for utt_id, transcript in transcripts.items():
         user = {"role": "user", "content": f"{prompts[utt_id]}\n{transcript}"}
         asked = tokenizer.apply_chat_template([user], add_generation_prompt=True, return_tensors="pt", return_dict=True)
