@@ -20,6 +20,24 @@ end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
 # is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
 is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+# made_of: what stage 1 is made of, a line each: its scripts, its options, and the corpora of db.sh that local/ names. Of a
+# folder count the names in it, the sizes of its files, and the contents of its tables; times do not.
+made_of() (
+    echo "local/ $(find -L local -maxdepth 1 -type f -exec sha1sum {} + | sort | digest)"
+    echo "--local_data_opts ${local_data_opts}"
+    [ -f ./db.sh ] || exit 0
+    . ./db.sh
+    sed -n 's/^export \([A-Z0-9_]*\)=.*/\1/p' ./db.sh | while read -r name; do
+        ! grep -rqw "${name}" local/ || echo "${name}=${!name} $(lies_in "${!name}" | digest)"
+    done
+)
+lies_in() { # PATH: what made_of looks at
+    [ -n "$1" ] && [ -e "$1" ] || return 0
+    find -L "$1" -maxdepth 1 \( -type f -printf '%f %s\n' -o -printf '%f\n' \) | sort
+    find -L "$1" -maxdepth 1 -type f -size -64M -regex '.*\.\(tsv\|csv\|jsonl?\|txt\)' -print0 | sort -z | xargs -0 -r cat
+}
+# changed FILE SETTINGS: which lines of what FILE says differ now; nothing where there is no such file.
+changed() { [ ! -f "$1" ] || { diff "$1" <(echo "$2") || true; } | sed -n 's/^< /was: /p; s/^> /is:  /p'; }
 # alone FOLDER: stop where another slm.sh prepares this folder; the lock goes with this script, however it ends.
 alone() {
     mkdir -p "$1" && exec {lock}>>"$1/.lock"

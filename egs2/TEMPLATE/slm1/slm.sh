@@ -122,13 +122,15 @@ ${skip_eval} && skip_stages+=" 5 6"
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
-    settings="$(find -L local -maxdepth 1 -type f -exec sha1sum {} + | sort | digest) ${local_data_opts}"
+    settings=$(made_of)
     if is_done "${datadir}/.prepared" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
         alone "${datadir}"
-        rm -f "${datadir}/.checked"
+        [ ! -f "${datadir}/.prepared" ] || log "${datadir} is prepared again: $(changed "${datadir}/.prepared" "${settings}")"
+        rm -f "${datadir}/.checked" "${datadir}/.prepared"
         local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
+        settings=$(made_of) # it may have filled a folder of downloads
         mark_done "${datadir}/.prepared" "${settings}"
     fi
     settings+=" ${sets} ${audio_check} ${max_failed}"
