@@ -106,7 +106,8 @@ class HFCausal(HFModel):
         self.packing = packing  # in training, where the model allows it
         self._packing: bool | None = None  # whether it does; tried when it is first of use
         self.__dict__["_head"] = output_layer(model)  # beside the model, not within it
-        self.max_positions = config.get_text_config().max_position_embeddings
+        # BLOOM and others with ALiBi have no end
+        self.max_positions = getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def target_states(
         self,
@@ -195,12 +196,15 @@ class HFCausal(HFModel):
 
     def _within(self, positions: torch.Tensor) -> torch.Tensor:
         """Positions that the model has: padding is before them, what is dropped again may be behind."""
-        return positions.clamp(min=0, max=self.max_positions - 1)
+        last = None if self.max_positions is None else self.max_positions - 1
+        return positions.clamp(min=0, max=last)
 
     def step(self, state: CausalState, tokens: torch.Tensor) -> torch.Tensor:
         """Append tokens (B, k); float32 logits (B, k, V)."""
         steps = torch.arange(tokens.size(1), device=tokens.device)
         state.mask = torch.cat([state.mask, torch.ones_like(tokens)], dim=1)
+        if len(steps) > 1:  # a draft, even where `begin` had none
+            keep_windows(state.cache)
         output = self.model(
             input_ids=tokens,
             attention_mask=state.mask,
