@@ -108,6 +108,8 @@ class HFCausal(HFModel):
         self.__dict__["_head"] = output_layer(model)  # beside the model, not within it
         # BLOOM and others with ALiBi have no end
         self.max_positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if quantization is None and device_map is None:
+            self._check_inputs(source.name)
 
     def target_states(
         self,
@@ -146,6 +148,24 @@ class HFCausal(HFModel):
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(N, H) → (N, V), see AbsLLM."""
         return type(self.model).forward(self._head, inputs_embeds=states[None]).logits[0].to(states.device)
+
+    @torch.no_grad()
+    def _check_inputs(self, name: str) -> None:
+        """UserError where embeddings do not stand for ids (Gemma 3n and 4), or padding on the left changes a row.
+
+        Three tokens, once. Not tried with quantized or placed models, which may not run before they are moved.
+        """
+        ids = torch.tensor([[3, 4, 5]], device=self.model.get_input_embeddings().weight.device)
+        inputs, lengths = self.embed(ids), ids.new_tensor([3])
+        expected = self.model(input_ids=ids, use_cache=False).logits[:, -1].float()
+        padded = torch.cat([inputs.repeat(2, 1, 1), inputs.repeat(2, 1, 1)], dim=1)  # row 0 has 3 of padding
+        causes = {
+            "reads more of tokens than their embeddings": self.start(inputs, lengths)[1],
+            "sees padding on the left": self.start(padded, ids.new_tensor([3, 6]))[1][:1],
+        }
+        for cause, found in causes.items():
+            if not (found - expected).norm() <= 0.1 * expected.norm() and bool(expected.isfinite().all()):
+                raise UserError(f"{name} ({self.model.config.model_type}) {cause}; choose a model of another family")
 
     @torch.no_grad()
     def _packs(self) -> bool:

@@ -5,6 +5,7 @@ import torch
 
 from slm_espnet.decoding.search import search
 from slm_espnet.decoding.types import DecodingOptions
+from slm_espnet.errors import UserError
 from slm_espnet.llm.build import build_llm
 
 SEQ2SEQ = ("t5", "mt5")
@@ -69,3 +70,22 @@ def test_every_way_of_decoding_gives_the_same(llm):
 
     beams = [decode(llm, [prompt], BEAM)[0].token_ids for prompt in PROMPTS]
     assert ids_of(decode(llm, PROMPTS, BEAM)) == beams
+
+
+def test_a_model_that_reads_more_than_embeddings_is_refused(model_directory, monkeypatch):
+    from slm_espnet.llm.hf_causal import HFCausal
+
+    embed = HFCausal.embed
+    monkeypatch.setattr(HFCausal, "embed", lambda self, ids: embed(self, ids.flip(-1)))
+    with pytest.raises(UserError, match="llama.*more of tokens than their embeddings; choose"):
+        build_llm("hf_causal", {"model": str(model_directory("llama"))})
+
+
+def test_a_model_that_sees_padding_is_refused(model_directory, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    forward = LlamaForCausalLM.forward
+    unmasked = lambda self, *args, attention_mask=None, **others: forward(self, *args, **others)  # noqa: E731
+    monkeypatch.setattr(LlamaForCausalLM, "forward", unmasked)
+    with pytest.raises(UserError, match="llama.*sees padding on the left; choose"):
+        build_llm("hf_causal", {"model": str(model_directory("llama"))})
