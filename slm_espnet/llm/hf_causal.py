@@ -106,7 +106,10 @@ class HFCausal(HFModel):
         self.packing = packing  # in training, where the model allows it
         self._packing: bool | None = None  # whether it does; tried when it is first of use
         self.__dict__["_head"] = output_layer(model)  # beside the model, not within it
-        self.max_positions = config.get_text_config().max_position_embeddings
+        # BLOOM and others with ALiBi have no end
+        self.max_positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if quantization is None and device_map is None:
+            self._check_inputs(source.name)
 
     def target_states(
         self,
@@ -145,6 +148,24 @@ class HFCausal(HFModel):
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(N, H) → (N, V), see AbsLLM."""
         return type(self.model).forward(self._head, inputs_embeds=states[None]).logits[0].to(states.device)
+
+    @torch.no_grad()
+    def _check_inputs(self, name: str) -> None:
+        """UserError where embeddings do not stand for ids (Gemma 3n and 4), or padding on the left changes a row.
+
+        Three tokens, once. Not tried with quantized or placed models, which may not run before they are moved.
+        """
+        ids = torch.tensor([[3, 4, 5]], device=self.model.get_input_embeddings().weight.device)
+        inputs, lengths = self.embed(ids), ids.new_tensor([3])
+        expected = self.model(input_ids=ids, use_cache=False).logits[:, -1].float()
+        padded = torch.cat([inputs.repeat(2, 1, 1), inputs.repeat(2, 1, 1)], dim=1)  # row 0 has 3 of padding
+        causes = {
+            "reads more of tokens than their embeddings": self.start(inputs, lengths)[1],
+            "sees padding on the left": self.start(padded, ids.new_tensor([3, 6]))[1][:1],
+        }
+        for cause, found in causes.items():
+            if not (found - expected).norm() <= 0.1 * expected.norm() and bool(expected.isfinite().all()):
+                raise UserError(f"{name} ({self.model.config.model_type}) {cause}; choose a model of another family")
 
     @torch.no_grad()
     def _packs(self) -> bool:
@@ -195,12 +216,15 @@ class HFCausal(HFModel):
 
     def _within(self, positions: torch.Tensor) -> torch.Tensor:
         """Positions that the model has: padding is before them, what is dropped again may be behind."""
-        return positions.clamp(min=0, max=self.max_positions - 1)
+        last = None if self.max_positions is None else self.max_positions - 1
+        return positions.clamp(min=0, max=last)
 
     def step(self, state: CausalState, tokens: torch.Tensor) -> torch.Tensor:
         """Append tokens (B, k); float32 logits (B, k, V)."""
         steps = torch.arange(tokens.size(1), device=tokens.device)
         state.mask = torch.cat([state.mask, torch.ones_like(tokens)], dim=1)
+        if len(steps) > 1:  # a draft, even where `begin` had none
+            keep_windows(state.cache)
         output = self.model(
             input_ids=tokens,
             attention_mask=state.mask,

@@ -43,7 +43,8 @@ def drop_last(cache: DynamicCache, counts: torch.Tensor, mask: torch.Tensor) -> 
             continue
         if shift is not None:
             layer.keys, layer.values = _moved_right(layer.keys, shift), _moved_right(layer.values, shift)
-        layer.crop(-int(least))
+        if int(most) > 0 or type(layer) is DynamicLayer or layer.record_past:  # others refuse even to drop nothing
+            layer.crop(-int(least))
     if shift is not None:
         source = torch.arange(mask.size(1), device=mask.device) - shift[:, None]
         mask = mask.gather(1, source.clamp(min=0)) * (source >= 0)

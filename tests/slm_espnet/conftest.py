@@ -55,6 +55,7 @@ LLM_SMALL = dict(
     hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
     max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2,
 )  # fmt: skip
+FALCON_SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, bos_token_id=1, eos_token_id=2)
 T5_LLM_SMALL = dict(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, pad_token_id=0, eos_token_id=1)
 
 
@@ -72,6 +73,14 @@ def configs():
         "gemma3_images": (gemma3_with_images, {**LLM_SMALL, "sliding_window": 64}),
         "mistral": (t.MistralConfig, {**LLM_SMALL, "sliding_window": 6}),
         "gpt2": (t.GPT2Config, dict(n_embd=32, n_layer=2, n_head=4, n_positions=256, bos_token_id=1, eos_token_id=2)),
+        "phi": (t.PhiConfig, LLM_SMALL),
+        "bloom": (t.BloomConfig, dict(hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)),
+        "falcon": (t.FalconConfig, {**FALCON_SMALL, "alibi": False}),
+        "falcon_alibi": (t.FalconConfig, {**FALCON_SMALL, "alibi": True}),
+        "opt": (t.OPTConfig, {**LLM_SMALL, "ffn_dim": 64, "word_embed_proj_dim": 32}),
+        "gpt_neox": (t.GPTNeoXConfig, LLM_SMALL),
+        "smollm3": (t.SmolLM3Config, LLM_SMALL),
+        "granite": (t.GraniteConfig, LLM_SMALL),
         "t5": (t.T5Config, {**T5_LLM_SMALL, "tie_word_embeddings": True, "decoder_start_token_id": 0}),
         "t5_gated": (
             t.T5Config,
