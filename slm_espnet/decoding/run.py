@@ -58,7 +58,9 @@ def hash_of(value: Any) -> str:
 
 def _given(rows: list[Row]) -> tuple[list[Row], str]:
     """Rows that are in memory, and what names them."""
-    return rows, hash_of([[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in rows])
+    names = [[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in rows]
+    beside = [[repr(r.history), repr(r.further)] for r in rows if r.history or r.further]
+    return rows, hash_of([*names, *beside])
 
 
 class DecodingRun:
@@ -182,7 +184,8 @@ class SetDecoding:
         """The rows, none of which is read yet, and what names them: the tables that results depend on."""
         table = RowTable(self.data_dir)
         wanted = sorted(split_names(self.args.tasks))
-        tables = ("wav.scp", "segments", "text", "prompt", "context", "transcript", *(["utt2task"] if wanted else []))
+        tables = ["wav.scp", "segments", "text", "prompt", "context", "transcript", "further_audio", "history"]
+        tables += ["utt2task"] if wanted else []
         return ChosenRows(table, table.with_tasks(wanted)), hash_of([table.digest(tables), wanted])
 
     def _encodings_identity(self) -> str:
@@ -268,8 +271,11 @@ class SetDecoding:
                 requests, left_out = ctc_requests(part, encodings, with_context)
                 if biaser is not None:
                     requests, biaser = biased_text(requests, part, encodings, biaser), None
-            keys = {row.utt_id: row.audio.key for row in part}
-            left_out = {utt_id: reasons.get(keys[utt_id], reason) for utt_id, reason in left_out.items()}
+            keys = {row.utt_id: [source.key for source in row.recordings] for row in part}
+            left_out = {
+                utt_id: next((reasons[key] for key in keys[utt_id] if key in reasons), reason)
+                for utt_id, reason in left_out.items()
+            }
             yield (requests, left_out), biaser
 
     def _encodings(self, rows: list[Row]) -> Iterator[tuple[list[Row], Encodings, dict[str, str]]]:
