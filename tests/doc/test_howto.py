@@ -97,7 +97,7 @@ def toolkit(tmp_path_factory, tiny_t5) -> Path:
     package = [block for block in blocks() if block.file.startswith("slm_espnet/")]
     for block in package:
         block.apply(top)
-    environment = {**os.environ, "PYTHONPATH": str(top), "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(top), "VIRTUAL_ENV": sys.prefix}
     socket = top.parent / "socket"
     server = subprocess.Popen(
         [sys.executable, "-X", "utf8", WARM_PYTHON, "serve", socket], env=environment, cwd=top,
