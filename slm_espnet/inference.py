@@ -343,6 +343,7 @@ class Decoder:
             result.passes,
             result.draft_tokens,
             result.draft_accepted,
+            end_id=result.end_id,
         )
 
 

@@ -264,6 +264,6 @@ def _tokens(hypothesis: Hypothesis, tokenizer: AbsTokenizer) -> list[Token]:
     if hypothesis.from_ctc:
         return [Token(i, text, None) for i, text in zip(ids, texts, strict=True)]
     tokens = [Token(i, text, p) for i, text, p in zip(ids, texts, log_probs[: len(ids)], strict=True)]
-    if len(log_probs) > len(ids):
-        tokens.append(Token(tokenizer.eos_id, "", log_probs[-1]))
+    if hypothesis.end_id is not None:
+        tokens.append(Token(hypothesis.end_id, "", log_probs[-1]))
     return tokens
