@@ -90,6 +90,10 @@ class DecodingRun:
                 conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in here}
         if self.args.dtype:
             conf["dtype"] = self.args.dtype
+        if self.args.ngpu > 1 and not conf.get("device_map"):
+            conf["device_map"] = "auto"
+        elif self.args.ngpu == 0:  # a model that was trained over several GPUs, on the CPU
+            conf |= {"device_map": None, "max_memory": None}
         if self.args.input != "speech":
             conf.pop("lora", None)  # the bounds are those of the untouched LLM
         return kind, conf, prompt
@@ -122,25 +126,30 @@ class DecodingRun:
         import torch
 
         torch.set_num_threads(self.args.num_threads)
-        if self.args.ngpu and not torch.cuda.is_available():
-            raise UserError("--ngpu 1: no GPU is available to torch; use --ngpu 0")
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if self.args.ngpu > there:
+            raise UserError(
+                f"--ngpu {self.args.ngpu}: torch finds {there} GPU(s); use --ngpu {there}, or a machine (and a PyTorch "
+                "with CUDA) that has them"
+            )
         return "cuda" if self.args.ngpu else "cpu"
 
     @cached_property
     def model(self) -> Any:
         """ESPnetSLMModel for speech, TextModel for text."""
+        device = self.device  # says what is missing before weights are read
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()  # it fills the logs of jobs
         if self.args.input == "speech":
             from slm_espnet.checkpoint import load_model
 
-            return load_model(self.args.model_dir, self.args.adapter_file, self.device, self.llm_conf)
+            return load_model(self.args.model_dir, self.args.adapter_file, device, self.llm_conf)
         from slm_espnet.inference import TextModel
         from slm_espnet.llm.build import build_llm
         from slm_espnet.training.build import build_template
 
-        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(self.device), build_template(self.prompt_conf))
+        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(device), build_template(self.prompt_conf))
 
     @cached_property
     def pipeline(self) -> EncodingPipeline:
