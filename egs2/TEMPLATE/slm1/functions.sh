@@ -19,7 +19,12 @@ end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
 
 # is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
 is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
-mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+# mark_done FILE SETTINGS: at once, and by a name of its own, as another machine may write the same file.
+mark_done() {
+    local temporary
+    temporary=$(mktemp -u "$1.XXXXXXXX")
+    echo "$2" >"${temporary}" && mv "${temporary}" "$1"
+}
 # made_of: what stage 1 is made of, a line each: its scripts, its options, and the corpora of db.sh that local/ names. Of a
 # folder count the names in it, the sizes of its files, and the contents of its tables; times do not.
 made_of() (
@@ -59,7 +64,7 @@ array() {
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     log "logs are in ${logdir}"
-    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
+    run ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
         "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
-    "$@" --num_jobs "${jobs}" --merge true
+    run "$@" --num_jobs "${jobs}" --merge true
 }

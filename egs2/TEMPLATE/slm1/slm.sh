@@ -71,6 +71,7 @@ hf_private=           # true or false: who sees a repository that stage 8 makes;
 
 INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
+. utils/end_children.sh
 . ./path.sh
 . ./cmd.sh
 
@@ -120,7 +121,7 @@ ${skip_eval} && skip_stages+=" 5 6"
 : "${train_num_threads:=${num_threads}}"
 : "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
-[ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
+[ -z "${download_model}" ] || answer model_dir ${python} -m slm_espnet.bin.download --model "${download_model}"
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
@@ -131,13 +132,13 @@ if begin 1 "data preparation"; then
         alone "${datadir}"
         [ ! -f "${datadir}/.prepared" ] || log "${datadir} is prepared again: $(changed "${datadir}/.prepared" "${settings}")"
         rm -f "${datadir}/.checked" "${datadir}/.prepared"
-        local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
+        run local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         settings=$(made_of) # it may have filled a folder of downloads
         mark_done "${datadir}/.prepared" "${settings}"
     fi
     settings+=" ${sets} ${audio_check} ${max_failed}"
     if ! is_done "${datadir}/.checked" "${settings}"; then
-        ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
+        run ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
             $(paths "${datadir}" ${sets})
         mark_done "${datadir}/.checked" "${settings}"
     fi
@@ -172,7 +173,7 @@ if begin 3 "statistics"; then
             log "${output} is complete"
             continue
         fi
-        ${train_cmd} "${output}/stats.log" \
+        run ${train_cmd} "${output}/stats.log" \
             ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir $(paths "${datadir}" ${names}) \
             --encodings_dir $(paths "${encodings}" ${names}) --output_dir "${output}" \
             --tasks "${train_tasks}" --max_failed "${max_failed}" ${stats_args}
@@ -208,7 +209,7 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+        run ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
             $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
@@ -216,7 +217,7 @@ if begin 4 "training of the adapter"; then
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
             --ngpu "${ngpu}" --num_nodes "${num_nodes}" --num_procs "${num_procs}" \
             --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
-        ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
+        run ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
     end 4
@@ -244,7 +245,7 @@ if begin 5 "decoding"; then
             settings+=" $(digest "${datadir}/${name}/"{text,context} "${encodings}/${name}/index.tsv")"
         done
         is_done "${baseline_exp}/.biasing" "${settings}" ||
-            ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
+            run ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
                 --encodings_dir "${encodings}" --output "${baseline_exp}/biasing.yaml"
         mark_done "${baseline_exp}/.biasing" "${settings}"
     fi
@@ -259,7 +260,7 @@ if begin 6 "scoring"; then
     options=()
     [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
     [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
-    ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
+    run ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
         --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
         --command "${INVOCATION}" "${options[@]}" ${score_args}
