@@ -10,6 +10,7 @@
 
 END_CHILDREN_PATIENCE=10 # seconds for what a command itself leaves running; a launcher takes the time it needs
 
+SETSID=$(command -v setsid || true) # macOS has none: there a command is ended, but not what it has left running
 [ -e /dev/fd/0 ] || exec </dev/null # a closed input could not be passed on
 trap 'end_children TERM' TERM
 trap 'end_children INT' INT
@@ -18,7 +19,7 @@ trap 'end_children HUP' HUP
 # Each command is the leader of a session, so that one signal reaches all that it starts, and a terminal's Ctrl-C only
 # this script. Bash has commands in the background ignore INT; they are to know it.
 run() {
-    (trap - INT QUIT; exec setsid "$@") <&0 &
+    (trap - INT QUIT; exec ${SETSID} "$@") <&0 &
     wait $!
 }
 
