@@ -24,11 +24,11 @@ run() {
 }
 
 answer() {
-    local file status=0
-    file=$(mktemp)
-    run "${@:2}" >"${file}" || status=$?
-    printf -v "$1" '%s' "$(cat "${file}")"
-    rm -f "${file}"
+    local status=0
+    ANSWER=$(mktemp)
+    run "${@:2}" >"${ANSWER}" || status=$?
+    printf -v "$1" '%s' "$(cat "${ANSWER}")"
+    rm -f "${ANSWER}"
     return "${status}"
 }
 
@@ -50,6 +50,7 @@ end_children() { # SIGNAL
         done
         kill -KILL -- "-${child}" 2>/dev/null
     done
+    rm -f "${ANSWER:-}"
     trap - "$1"
     kill "-$1" $$ # who called this script sees by which signal it ended, and a loop around it ends, too
 }
