@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 from slm_espnet.api.recordings import RecordingFile, find_recordings
 from slm_espnet.api.writers import SUBTITLES, WRITERS
 from slm_espnet.bin.config_file import str2bool
+from slm_espnet.data.audio import AudioError, audio_seconds
+from slm_espnet.data.spoken import AudioSource
 from slm_espnet.errors import UserError, run_main
 from slm_espnet.files import read_yaml, write_atomically
 from slm_espnet.long_audio.subtitles import Layout
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from slm_espnet.api.results import Answer
 
 SETTINGS, FAILED = "transcribe.json", "failed.tsv"
+MOST_SECONDS = 1800.0  # of audio that is read and answered together: half an hour at 16 kHz is 115 MB
+UNKNOWN_SECONDS = 300.0  # of a recording whose header is not looked at
 ASKED = ("model", "instruction", "language", "target", "question", "context", "beam_size")  # what answers depend on
 
 
@@ -63,7 +67,7 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--output_dir", type=Path, help="Where the files go; without it the answers are printed")
     group.add_argument("--overwrite", type=str2bool, nargs="?", const=True, default=False, help="Do all of them again")
     group = parser.add_argument_group("running")
-    group.add_argument("--batch_size", type=int, default=16, help="Recordings that are read and answered together")
+    group.add_argument("--batch_size", type=int, default=16, help="Most recordings that are read and answered together")
     group.add_argument("--max_seconds", type=float, default=25.0, help="Longest piece of a long recording")
     group.add_argument("--device", help="cpu, cuda, …; without it a GPU where there is one")
     group.add_argument("--num_threads", type=int, help="CPU threads; PyTorch's choice without it")
@@ -147,8 +151,7 @@ def transcribe(
     say(f"instruction: {slm.instructions.resolve(args.instruction, **asked)}")
     failed: dict[Path, str] = {}
     began, done = time.monotonic(), 0
-    for begin in range(0, len(todo), args.batch_size):
-        batch = todo[begin : begin + args.batch_size]
+    for batch in batches_of(todo, args.batch_size):
         for recording, answer in answers(slm, batch, args.instruction, context, asked):
             if isinstance(answer, UserError):
                 failed[recording.path] = str(answer)
@@ -158,6 +161,25 @@ def transcribe(
         rate = done / max(1e-9, time.monotonic() - began)
         say(f"{done}/{len(todo)} recordings, {rate:.2f}/s, {(len(todo) - done) / rate:.0f} s left")
     return failed
+
+
+def batches_of(todo: Sequence[RecordingFile], most: int) -> Iterator[list[RecordingFile]]:
+    """Neighbours, at most so many and MOST_SECONDS of audio, as far as headers tell; a longer recording is alone."""
+    batch: list[RecordingFile] = []
+    filled = 0.0
+    for recording in todo:
+        try:
+            seconds = audio_seconds(AudioSource(str(recording.path)))
+        except AudioError:  # which is said where it is read
+            seconds = 0.0
+        seconds = UNKNOWN_SECONDS if seconds is None else seconds
+        if batch and (len(batch) == most or filled + seconds > MOST_SECONDS):
+            yield batch
+            batch, filled = [], 0.0
+        batch.append(recording)
+        filled += seconds
+    if batch:
+        yield batch
 
 
 def answers(

@@ -1,6 +1,7 @@
 """Samples of an utterance: files, pipes and arks; any rate, width and number of channels; only the span asked for.
 
-Formats are libsndfile's (wav, flac, mp3, ogg, uncompressed sphere, …). Anything else goes through a pipe in wav.scp.
+Formats are libsndfile's (wav, flac, mp3, ogg, uncompressed sphere, …), and those of ffmpeg where it is installed
+(ffmpeg.py). Anything else goes through a pipe in wav.scp.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from slm_espnet.data.audio_headers import with_known_length
+from slm_espnet.data import ffmpeg
+from slm_espnet.data.audio_headers import is_open_ogg, missing_bytes, with_known_length
 from slm_espnet.data.datadir import AudioSource
 from slm_espnet.errors import UserError
 
@@ -24,6 +26,7 @@ MAX_OVERSHOOT = 0.5  # seconds that a segment may end after its recording; it is
 BLOCK = 1 << 16  # samples of each channel that are read at once
 LONGEST = 1e7  # seconds, 116 days: a header that tells more is broken
 CANCELLED = 0.01  # energy of the mean of the channels relative to the weakest: below, they are of opposite phase
+FEW_BYTES = 64  # that may be missing at the end of a file: 2 ms
 FULL_SCALE = 4.0  # float samples above it are not at full scale ±1
 ARK = re.compile(r"(?P<path>.+):(?P<offset>\d+)")
 # What a headerless file or another program's format is told.
@@ -75,14 +78,14 @@ def read_audio(source: AudioSource, sampling_rate: int, channel: int | None = No
 
 
 def audio_seconds(source: AudioSource) -> float | None:
-    """Length in seconds; None for a pipe, which would have to be run.
+    """Length in seconds; None for a pipe, or a file that is left to ffmpeg, which would have to be run.
 
     It is the header's; where that tells none, the last frame of a flac tells it, and the frames of an mp3 are counted.
 
     Raises:
         AudioError: as `read_audio`, as far as a header shows.
     """
-    if source.path.endswith("|"):
+    if source.path.endswith("|") or _is_left_to_ffmpeg(source):
         return None
     with _open(source) as file:
         _, count = _span(source, file.frames, file.samplerate)
@@ -225,6 +228,11 @@ def _open(source: AudioSource):
 def _told_length(source: AudioSource, stream: io.BufferedIOBase) -> io.IOBase:
     if not stream.seekable():
         return stream
+    if (missing := missing_bytes(stream)) > FEW_BYTES:
+        message = f"the header tells of {missing} more bytes of samples than there are: the file was cut"
+        raise AudioError("truncated audio", source, f"{message}; copy it again, or write it anew where all is there")
+    if is_open_ogg(stream):
+        _warn_once(f"{source.path}: its last page is not marked as the end; it may have been cut")
     try:
         return with_known_length(stream)
     except ValueError as error:
@@ -238,7 +246,24 @@ def _stream(source: AudioSource) -> io.IOBase:
     ark = ARK.fullmatch(path)
     if ark and not os.path.exists(path):
         return _ark_member(source, ark["path"], int(ark["offset"]))
-    return open(path, "rb")
+    file = open(path, "rb")
+    if not ffmpeg.is_foreign(file.peek(ffmpeg.HEAD_BYTES)):
+        return file
+    file.close()
+    try:
+        return io.BytesIO(ffmpeg.decoded(path))
+    except ffmpeg.FfmpegError as error:
+        reason = "unreadable audio" if ffmpeg.is_installed() else "needs ffmpeg"
+        raise AudioError(reason, source, str(error)) from error
+
+
+def _is_left_to_ffmpeg(source: AudioSource) -> bool:
+    """Whether a file is one that ffmpeg will read; where it is not installed nobody does, which reading says."""
+    try:
+        with open(source.path.strip(), "rb") as file:
+            return ffmpeg.is_foreign(file.read(ffmpeg.HEAD_BYTES)) and ffmpeg.is_installed()
+    except OSError:  # missing, or an ark with an offset: reading says what it is
+        return False
 
 
 @functools.lru_cache(maxsize=1)  # segments of one recording follow each other: its pipe runs once
