@@ -23,6 +23,7 @@ from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint
 from slm_espnet.encodings.plan import Request as EncodingRequest
+from slm_espnet.encodings.reader import encodings_digest
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import PROMPT_FORMAT, Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
@@ -188,6 +189,8 @@ class SetDecoding:
         self.settings = {**run.settings, "rows": identity}
         if self.args.input != "transcript":
             self.settings["encodings"] = self._encodings_identity()
+            if encodings_dir is not None and (audio := encodings_digest(encodings_dir)):
+                self.settings["audio"] = audio  # a recording that was replaced has another encoding
 
     def _rows(self) -> tuple[ChosenRows, str]:
         """The rows, none of which is read yet, and what names them: the tables that results depend on."""
@@ -206,7 +209,8 @@ class SetDecoding:
         """Decode this job's share of the rows, except what an earlier call has finished."""
         args = self.args
         settings = {**self.settings, "num_jobs": args.num_jobs}
-        with JobWriter(self.output_dir, args.job, settings, args.overwrite) as writer:
+        remake = args.when_changed == "remake"
+        with JobWriter(self.output_dir, args.job, settings, args.overwrite, remake) as writer:
             share = self.rows[args.job - 1 :: args.num_jobs]
             if writer.done:
                 print(f"{self.output_dir}: job {args.job} is done", flush=True)

@@ -126,27 +126,29 @@ ${skip_eval} && skip_stages+=" 5 6"
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
     settings=$(made_of)
-    if is_done "${datadir}/.prepared" "${settings}"; then
+    prepared="${datadir}/.prepared"
+    renew "${prepared}" "$(sed '/^--dumpdir /d' <<<"${settings}")" "${settings}" # made before it was noted
+    if unchanged "${prepared}" "${datadir}" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
         alone "${datadir}"
-        [ ! -f "${datadir}/.prepared" ] || log "${datadir} is prepared again: $(changed "${datadir}/.prepared" "${settings}")"
-        rm -f "${datadir}/.checked" "${datadir}/.prepared"
+        rm -f "${datadir}/.checked" "${prepared}"
         run local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         settings=$(made_of) # it may have filled a folder of downloads
-        mark_done "${datadir}/.prepared" "${settings}"
+        mark_done "${prepared}" "${settings}"
     fi
-    settings+=" ${sets} ${audio_check} ${max_failed}"
-    if ! is_done "${datadir}/.checked" "${settings}"; then
+    checked_with="sets ${sets}, --audio_check ${audio_check}, --max_failed ${max_failed}"
+    settings="${checked_with}"$'\n'"$(tables_of ${sets})"
+    if ! unchanged "${datadir}/.checked" "the check of ${datadir}" "${settings}"; then
         run ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
             $(paths "${datadir}" ${sets})
-        mark_done "${datadir}/.checked" "${settings}"
+        mark_done "${datadir}/.checked" "${checked_with}"$'\n'"$(tables_of ${sets})" # which it may have mended
     fi
     for name in ${self_sets}; do
         array "${datadir}/${name}/log" "${inference_nj}" --gpu "${decode_gpu}" -- \
             ${python} -m slm_espnet.bin.self_target --foundation "${foundation}" --ngpu "${decode_gpu}" \
             --instructions "${self_instructions}" --tasks_config "${tasks_config}" --num_threads "${num_threads}" \
-            --data_dir "${datadir}/${name%_self}" --output_dir "${datadir}/${name}"
+            --data_dir "${datadir}/${name%_self}" --output_dir "${datadir}/${name}" --when_changed remake
     done
     end 1
 fi
@@ -155,6 +157,7 @@ sets+=" ${self_sets}"
 
 if begin 2 "encoding by the frozen speech encoder"; then
     encoded=$(words "$(heard_in ${sets})")
+    for set in ${sets}; do [ ! -L "${encodings}/${set}" ] || rm "${encodings}/${set}"; done # it may have its own now
     array "${encodings}/log" "${nj}" --gpu "$((ngpu > 0))" -- \
         ${python} -m slm_espnet.bin.encode --foundation "${foundation}" --ngpu "$((ngpu > 0))" \
         --num_threads "${num_threads}" --max_failed "${max_failed}" \
@@ -165,11 +168,9 @@ fi
 
 if begin 3 "statistics"; then
     for names in "${train_set}" "${valid_set}"; do
-        settings="$(digest "${foundation}" $(for name in ${names}; do
-            echo "${datadir}/${name}/"{text,prompt,context,transcript,utt2task} "${encodings}/${name}/index.tsv"
-        done)) ${train_tasks} ${stats_args}"
+        settings="$(frozen; data_of ${names}; echo "tasks ${train_tasks}"; echo "options ${stats_args}")"
         output="${stats}/$(joined "${names}")"
-        if is_done "${output}/.done" "${settings}"; then
+        if unchanged "${output}/.done" "${output}" "${settings}"; then
             log "${output} is complete"
             continue
         fi
@@ -190,12 +191,16 @@ if begin 4 "training of the adapter"; then
     for names in "${train_set}" "${valid_set}"; do
         settings+=" ${names} $(digest $(paths "${datadir}" ${names} | sed 's|$|/text|') "${stats}/$(joined ${names})/speech_shape")"
     done
+    older=${settings} # all that was noted before
+    settings+=$'\n'"$(frozen; data_of ${train_set} ${valid_set})"
+    renew "${slm_exp}/settings" "${older}" "${settings}"
+    renew "${slm_exp}/.done" "${older} ${inference_model}" "${settings} ${inference_model}"
     if is_done "${slm_exp}/.done" "${settings} ${inference_model}"; then
         log "${slm_exp} is complete"
     else
         if ${overwrite}; then rm -rf "${slm_exp}"; fi
         if [ -f "${slm_exp}/settings" ] && [ "$(cat "${slm_exp}/settings")" != "${settings}" ]; then
-            fail "${slm_exp} was begun with other settings: $(cat "${slm_exp}/settings"); now: ${settings}." \
+            fail "${slm_exp} was begun with other settings: $(changed "${slm_exp}/settings" "${settings}")." \
                 "Give another --slm_tag, or --overwrite true"
         fi
         mkdir -p "${slm_exp}"
@@ -232,7 +237,8 @@ decode() {
         --tasks_config "${tasks_config}" \
         --foundation "${foundation}" --ngpu "${decode_gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
         --data_dir $(paths "${datadir}" ${test_sets}) --encodings_dir $(paths "${encodings}" ${test_sets}) \
-        --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" "$@" ${inference_args}
+        --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" --when_changed remake \
+        "$@" ${inference_args}
 }
 
 if begin 5 "decoding"; then
@@ -240,11 +246,8 @@ if begin 5 "decoding"; then
     if [ -n "${biasing_dev_sets}" ]; then
         mkdir -p "${baseline_exp}"
         biasing+=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
-        settings="${biasing_dev_sets}"
-        for name in ${biasing_dev_sets}; do
-            settings+=" $(digest "${datadir}/${name}/"{text,context} "${encodings}/${name}/index.tsv")"
-        done
-        is_done "${baseline_exp}/.biasing" "${settings}" ||
+        settings="sets ${biasing_dev_sets}"$'\n'"$(data_of ${biasing_dev_sets})"
+        unchanged "${baseline_exp}/.biasing" "${baseline_exp}/biasing.yaml" "${settings}" ||
             run ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
                 --encodings_dir "${encodings}" --output "${baseline_exp}/biasing.yaml"
         mark_done "${baseline_exp}/.biasing" "${settings}"

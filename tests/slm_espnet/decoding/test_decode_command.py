@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from tiny_decoding import SHORT, hypotheses, lines, run, same
@@ -162,6 +163,42 @@ def test_results_of_another_adapter_or_setting_are_not_mixed(corpus, tmp_path):
         run(corpus, output, "--beam_size", "2")
     run(corpus, output, "--beam_size", "2", "--overwrite", "true")
     run(corpus, output, "--beam_size", "2", "--batch_size", "2")  # which changes nothing
+
+
+def test_results_of_another_setting_are_made_again_where_that_is_asked_for(corpus, tmp_path, capsys):
+    remake = ("--when_changed", "remake")
+    output = run(corpus, tmp_path / "out", *remake)
+    before = hypotheses(output)
+    run(corpus, output, "--max_length", "2", "--job", "1", "--num_jobs", "2", *remake)  # killed before job 2 began
+    for job in ("1", "2"):
+        run(corpus, output, "--max_length", "3", "--job", job, "--num_jobs", "2", *remake)
+        assert hypotheses(output) == before, "kept until the new ones are whole"
+    said = capsys.readouterr().out
+    assert f"{output}: made again, for something has changed (options.max_length: 12 there, 3 now)\n" in said
+    run(corpus, output, "--max_length", "3", "--num_jobs", "2", "--merge", "true", *remake)
+    assert "made again" in capsys.readouterr().out
+    assert max(len(answer["token_ids"]) for answer in hypotheses(output).values()) == 3
+    run(corpus, output, "--max_length", "3", *remake)
+    assert "already decoded" in capsys.readouterr().out
+
+
+def test_a_recording_that_was_encoded_anew_is_decoded_anew(corpus, tmp_path, capsys):
+    copy = tmp_path / "encodings"
+    copy.mkdir()
+    for path in (corpus / "encodings").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    arguments = ("--encodings_dir", str(copy), "--when_changed", "remake")
+    output = run(corpus, tmp_path / "out", *arguments, encodings=False)
+    settings = json.loads((output / "settings.json").read_text())
+    del settings["audio"]
+    (output / "settings.json").write_text(json.dumps(settings))  # as results from before it was kept
+    run(corpus, output, *arguments, encodings=False)
+    assert "already decoded" in capsys.readouterr().out
+    table = np.load(copy / "index.npy")
+    table["crc32"][0] += 1
+    np.save(copy / "index.npy", table)
+    run(corpus, output, *arguments, encodings=False)
+    assert "made again, for something has changed (audio: " in capsys.readouterr().out
 
 
 def test_encodings_of_another_encoder_are_refused(corpus, tmp_path):
