@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slm_espnet.data import ffmpeg
 from slm_espnet.errors import UserError
+from slm_espnet.files import content_key
 
 SUFFIXES = (
     ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".sph", ".w64", ".caf", ".rf64",
@@ -29,12 +30,11 @@ class RecordingFile:
         """A file for each format."""
         return [folder / f"{self.name}.{suffix}" for suffix in formats]
 
-    def is_done(self, folder: Path, formats: Sequence[str]) -> bool:
-        """All outputs are there, and none is older than the recording."""
-        files = self.outputs(folder, formats)
-        if not all(file.is_file() for file in files) or not self.path.is_file():
+    def is_done(self, folder: Path, formats: Sequence[str], contents: Mapping[str, str]) -> bool:
+        """All outputs are there, and are of what the recording holds, as far as that was noted by its name."""
+        if not all(file.is_file() for file in self.outputs(folder, formats)) or not self.path.is_file():
             return False
-        return min(file.stat().st_mtime_ns for file in files) >= self.path.stat().st_mtime_ns
+        return contents.get(self.name) in (None, content_key(self.path))
 
 
 def find_recordings(given: Sequence[str]) -> list[RecordingFile]:

@@ -26,7 +26,7 @@ from slm_espnet.bin.config_file import str2bool
 from slm_espnet.data.audio import AudioError, audio_seconds
 from slm_espnet.data.spoken import AudioSource
 from slm_espnet.errors import UserError, run_main
-from slm_espnet.files import read_yaml, write_atomically
+from slm_espnet.files import content_key, read_yaml, write_atomically
 from slm_espnet.long_audio.subtitles import Layout
 from slm_espnet.options import chosen
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from slm_espnet.api.results import Answer
 
 SETTINGS, FAILED = "transcribe.json", "failed.tsv"
+CONTENTS = ".transcribed.tsv"  # of recordings that were answered: name, and what the file held
 MOST_SECONDS = 1800.0  # of audio that is read and answered together: half an hour at 16 kHz is 115 MB
 UNKNOWN_SECONDS = 300.0  # of a recording whose header is not looked at
 ASKED = ("model", "instruction", "language", "target", "question", "context", "beam_size")  # what answers depend on
@@ -89,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = recordings
     if args.output_dir is not None:
         check_settings(args)
-        todo = [r for r in recordings if args.overwrite or not r.is_done(args.output_dir, formats)]
+        contents = read_contents(args.output_dir)
+        todo = [r for r in recordings if args.overwrite or not r.is_done(args.output_dir, formats, contents)]
         if len(todo) < len(recordings):
             say(f"{len(recordings) - len(todo)} of {len(recordings)} recordings are done already (--overwrite redoes)")
     failed = transcribe(args, todo, formats, layout) if todo else {}
@@ -101,6 +103,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path, reason in failed.items():
             say(reason if str(path) in reason else f"{path}: {reason}")
     return int(bool(failed))
+
+
+def read_contents(folder: Path) -> dict[str, str]:
+    """What each recording held whose answers are in a folder, by its name; the last line of a name counts."""
+    try:
+        lines = (folder / CONTENTS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    contents = {}
+    for line in lines:
+        name, _, content = line.partition("\t")
+        try:
+            contents[json.loads(name)] = content
+        except ValueError:  # the command was killed in the midst of this line
+            continue
+    return contents
 
 
 def layout_of(args: argparse.Namespace) -> Layout:
@@ -209,9 +227,12 @@ def write(recording: RecordingFile, answer: Answer, folder: Path | None, formats
     if folder is None:
         print(texts[0], end="", flush=True)
         return
+    content = content_key(recording.path)
     for path, text in zip(recording.outputs(folder, formats), texts, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
+    with open(folder / CONTENTS, "a", encoding="utf-8") as file:
+        file.write(f"\n{json.dumps(recording.name)}\t{content}")  # a line that was broken off stays one of its own
 
 
 if __name__ == "__main__":

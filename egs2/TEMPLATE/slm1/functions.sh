@@ -77,7 +77,8 @@ tables_of() {
     local name table
     for name in $(words "$*"); do
         echo -n "${datadir}/${name}"
-        for table in wav.scp segments text prompt context references transcript utt2task utt2lang utt2target_lang; do
+        for table in wav.scp segments text prompt context references transcript utt2task utt2lang utt2target_lang \
+            further_audio history; do
             [ ! -f "${datadir}/${name}/${table}" ] || echo -n " ${table} $(digest "${datadir}/${name}/${table}")"
         done
         echo
