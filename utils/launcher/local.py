@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from launcher.backend import AbsBackend
@@ -47,8 +48,9 @@ class LocalBackend(AbsBackend):
             pool.put(gpus[slot * array.gpu : (slot + 1) * array.gpu])
         prepare_logs(array)
         with ThreadPoolExecutor(slots) as executor:
-            futures = [executor.submit(self._run_one, array, number, pool) for number in array.numbers]
+            futures: list[Future] = []
             try:
+                futures += (executor.submit(self._run_one, array, number, pool) for number in array.numbers)
                 return [future.result() for future in futures]
             except BaseException:
                 self._stop(futures)
@@ -102,7 +104,7 @@ class LocalBackend(AbsBackend):
             return f"ran longer than --time allows ({limit:.0f} s) and was ended"
         return ""
 
-    def _stop(self, futures: list) -> None:
+    def _stop(self, futures: Sequence[Future]) -> None:
         with self._lock:
             self._stopping = True
             running = list(self._running.values())

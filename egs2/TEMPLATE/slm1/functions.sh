@@ -19,7 +19,12 @@ end() { log "stage $1: done in $((SECONDS - stage_began)) s"; }
 
 # is_done FILE SETTINGS: true when FILE says that the work was completed with these settings.
 is_done() { ! ${overwrite} && [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
-mark_done() { echo "$2" >"$1.tmp" && mv "$1.tmp" "$1"; }
+# mark_done FILE SETTINGS: at once, and by a name of its own, as another machine may write the same file.
+mark_done() {
+    local temporary
+    temporary=$(mktemp -u "$1.XXXXXXXX")
+    echo "$2" >"${temporary}" && mv "${temporary}" "$1"
+}
 # unchanged FILE WHAT SETTINGS: as is_done; where WHAT was made of something else, says of what.
 unchanged() {
     ! is_done "$1" "$3" || return 0
@@ -72,7 +77,8 @@ tables_of() {
     local name table
     for name in $(words "$*"); do
         echo -n "${datadir}/${name}"
-        for table in wav.scp segments text prompt context references transcript utt2task utt2lang utt2target_lang; do
+        for table in wav.scp segments text prompt context references transcript utt2task utt2lang utt2target_lang \
+            further_audio history; do
             [ ! -f "${datadir}/${name}/${table}" ] || echo -n " ${table} $(digest "${datadir}/${name}/${table}")"
         done
         echo
@@ -108,7 +114,7 @@ array() {
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     log "logs are in ${logdir}"
-    ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
+    run ${decode_cmd} --num_threads "${num_threads}" "${options[@]}" JOB=1:"${jobs}" "${logdir}/job.JOB.log" \
         "$@" --job JOB --num_jobs "${jobs}" --overwrite "${overwrite}"
-    "$@" --num_jobs "${jobs}" --merge true
+    run "$@" --num_jobs "${jobs}" --merge true
 }

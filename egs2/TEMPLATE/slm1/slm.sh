@@ -23,7 +23,8 @@ inference_nj=2        # jobs of stage 5
 ngpu=0                # GPUs for training, on each node; more than 0: encoding uses one per job, too
 num_nodes=1           # nodes for training
 num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
-gpu_inference=false   # decode on GPUs, one per job
+gpu_inference=false   # decode on GPUs
+decode_ngpu=1         # GPUs of each decoding job; more than 1 where the LLM does not fit on one
 num_threads=1         # CPU threads of each job
 train_num_threads=    # CPU threads of each process of stage 4; empty: as num_threads
 python=python3        # Python interpreter
@@ -70,6 +71,7 @@ hf_private=           # true or false: who sees a repository that stage 8 makes;
 
 INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
+. utils/end_children.sh
 . ./path.sh
 . ./cmd.sh
 
@@ -83,6 +85,7 @@ INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 [ -n "${valid_set}${download_model}" ] || ${skip_train} || fail "--valid_set is needed (or --skip_train true)"
 [ -n "${test_sets}" ] || ${skip_eval} || fail "--test_sets is needed (or --skip_eval true)"
 [ -f "${inference_config:-${foundation}}" ] || fail "${inference_config}: no such file (--inference_config)"
+[[ ${decode_ngpu} =~ ^[1-9][0-9]*$ ]] || fail "--decode_ngpu takes a number of GPUs, at least 1, not '${decode_ngpu}'"
 for kind in ${baselines}; do
     [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
 done
@@ -111,14 +114,14 @@ if ${skip_eval}; then eval_sets=; fi
 sets=$(words "${train_sets} ${eval_sets}")
 self_sets= # the training sets whose targets are the language model's own answers
 [ -z "${self_instructions}" ] || [ -z "${train_sets}" ] || self_sets=$(words "${train_set}" | sed 's/[^ ]\+/&_self/g')
-decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
+decode_gpu=$(${gpu_inference} && echo "${decode_ngpu}" || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
 : "${train_num_threads:=${num_threads}}"
 : "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
-[ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
+[ -z "${download_model}" ] || answer model_dir ${python} -m slm_espnet.bin.download --model "${download_model}"
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
@@ -130,14 +133,14 @@ if begin 1 "data preparation"; then
     else
         alone "${datadir}"
         rm -f "${datadir}/.checked" "${prepared}"
-        local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
+        run local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         settings=$(made_of) # it may have filled a folder of downloads
         mark_done "${prepared}" "${settings}"
     fi
     checked_with="sets ${sets}, --audio_check ${audio_check}, --max_failed ${max_failed}"
     settings="${checked_with}"$'\n'"$(tables_of ${sets})"
     if ! unchanged "${datadir}/.checked" "the check of ${datadir}" "${settings}"; then
-        ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
+        run ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
             $(paths "${datadir}" ${sets})
         mark_done "${datadir}/.checked" "${checked_with}"$'\n'"$(tables_of ${sets})" # which it may have mended
     fi
@@ -171,7 +174,7 @@ if begin 3 "statistics"; then
             log "${output} is complete"
             continue
         fi
-        ${train_cmd} "${output}/stats.log" \
+        run ${train_cmd} "${output}/stats.log" \
             ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir $(paths "${datadir}" ${names}) \
             --encodings_dir $(paths "${encodings}" ${names}) --output_dir "${output}" \
             --tasks "${train_tasks}" --max_failed "${max_failed}" ${stats_args}
@@ -211,7 +214,7 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+        run ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
             $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
@@ -219,7 +222,7 @@ if begin 4 "training of the adapter"; then
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
             --ngpu "${ngpu}" --num_nodes "${num_nodes}" --num_procs "${num_procs}" \
             --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
-        ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
+        run ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
     end 4
@@ -245,7 +248,7 @@ if begin 5 "decoding"; then
         biasing+=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
         settings="sets ${biasing_dev_sets}"$'\n'"$(data_of ${biasing_dev_sets})"
         unchanged "${baseline_exp}/.biasing" "${baseline_exp}/biasing.yaml" "${settings}" ||
-            ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
+            run ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
                 --encodings_dir "${encodings}" --output "${baseline_exp}/biasing.yaml"
         mark_done "${baseline_exp}/.biasing" "${settings}"
     fi
@@ -260,7 +263,7 @@ if begin 6 "scoring"; then
     options=()
     [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
     [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
-    ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
+    run ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
         --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
         --command "${INVOCATION}" "${options[@]}" ${score_args}

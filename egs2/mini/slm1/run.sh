@@ -32,7 +32,7 @@ if [ "${train_foundations}" = true ]; then
     { ../asr1/run.sh ${asr1_opts} && ../lm1/run.sh ${lm1_opts}; }
 fi
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/mini.yaml \
     --train_set train \
     --valid_set dev \
