@@ -116,7 +116,7 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--merge", type=str2bool, nargs="?", const=True, default=False, help="Join the finished jobs")
     group.add_argument("--overwrite", type=str2bool, nargs="?", const=True, default=False, help="Decode afresh")
     group.add_argument("--max_failed", type=float, default=0.01, help="More than this share left out is an error")
-    group.add_argument("--ngpu", type=int, default=0, help="1: decode on a GPU")
+    group.add_argument("--ngpu", type=int, default=0, help="GPUs; more than 1 where the LLM does not fit on one")
     group.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     group.add_argument("--dtype", default="", help="dtype of the LLM instead of the configured one")
     group.add_argument("--log_interval", type=float, default=10.0, help="Seconds between progress lines")

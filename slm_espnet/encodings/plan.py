@@ -96,11 +96,11 @@ def read_recordings(data_dir: Path) -> list[Recording]:
     lengths = _table_lengths(data_dir)
     found: dict[str, Recording] = {}
     for row in iter_data_dir(data_dir, require=("wav.scp",)):
-        source = row.audio
-        seconds = lengths.get(row.utt_id)
-        if source.start is not None and source.stop is not None:
-            seconds = source.stop - source.start
-        found.setdefault(source.key, Recording(source.key, source, seconds))
+        for source in row.recordings:
+            seconds = lengths.get(row.utt_id) if source is row.audio else None
+            if source.start is not None and source.stop is not None:
+                seconds = source.stop - source.start
+            found.setdefault(source.key, Recording(source.key, source, seconds))
     if not found:
         raise UserError(f"{data_dir}: no utterance in wav.scp; is the data preparation (stage 1) complete?")
     return [found[key] for key in sorted(found)]

@@ -339,3 +339,24 @@ def test_processes_and_nodes_reach_the_launcher_and_the_training(recipe):
     _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--num_procs", "2", "--overwrite", "true")
     assert "--num_nodes" not in calls[0].split("train.log")[0], "launchers that know one node only are not asked"
     assert option(calls[1], "--num_procs") == ["2"] and option(calls[0], "--num_threads")[0] == "2"
+
+
+def test_gpus_of_a_decoding_job_reach_the_launcher_and_the_command(recipe):
+    launcher = recipe / "launcher"
+    launcher.write_text(
+        '#!/usr/bin/env bash\necho "launcher $*" >>calls\n'
+        'while [[ $1 == --* || $1 == JOB=* ]]; do [[ $1 == JOB=* ]] || shift; shift; done\n"${@:2}"\n'
+    )
+    launcher.chmod(0o755)
+    (recipe / "cmd.sh").write_text((recipe / "cmd.sh").read_text() + 'export decode_cmd="./launcher"\n')
+    slm(recipe, "--stop_stage", "4", "--nj", "1")
+    only_decode = ("--stage", "5", "--stop_stage", "5", "--inference_nj", "1", "--baselines", "", "--overwrite", "true")
+    for options, expected in (((), "0"), (("--gpu_inference", "true"), "1"),
+                              (("--gpu_inference", "true", "--decode_ngpu", "2"), "2")):  # fmt: skip
+        done, calls = slm(recipe, *only_decode, *options)
+        assert done.returncode == 0, done.stderr
+        asked, decode = ([call for call in calls if call.startswith(name)] for name in ("launcher", "decode"))
+        assert {option(call, "--gpu")[0] for call in asked} == {expected}
+        assert {option(call, "--ngpu")[0] for call in decode} == {expected}
+    done, _ = slm(recipe, *only_decode, "--decode_ngpu", "none")
+    assert done.returncode and "--decode_ngpu takes a number of GPUs, at least 1, not 'none'" in done.stderr

@@ -23,7 +23,8 @@ inference_nj=2        # jobs of stage 5
 ngpu=0                # GPUs for training, on each node; more than 0: encoding uses one per job, too
 num_nodes=1           # nodes for training
 num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
-gpu_inference=false   # decode on GPUs, one per job
+gpu_inference=false   # decode on GPUs
+decode_ngpu=1         # GPUs of each decoding job; more than 1 where the LLM does not fit on one
 num_threads=1         # CPU threads of each job
 train_num_threads=    # CPU threads of each process of stage 4; empty: as num_threads
 python=python3        # Python interpreter
@@ -84,6 +85,7 @@ INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 [ -n "${valid_set}${download_model}" ] || ${skip_train} || fail "--valid_set is needed (or --skip_train true)"
 [ -n "${test_sets}" ] || ${skip_eval} || fail "--test_sets is needed (or --skip_eval true)"
 [ -f "${inference_config:-${foundation}}" ] || fail "${inference_config}: no such file (--inference_config)"
+[[ ${decode_ngpu} =~ ^[1-9][0-9]*$ ]] || fail "--decode_ngpu takes a number of GPUs, at least 1, not '${decode_ngpu}'"
 for kind in ${baselines}; do
     [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
 done
@@ -112,7 +114,7 @@ if ${skip_eval}; then eval_sets=; fi
 sets=$(words "${train_sets} ${eval_sets}")
 self_sets= # the training sets whose targets are the language model's own answers
 [ -z "${self_instructions}" ] || [ -z "${train_sets}" ] || self_sets=$(words "${train_set}" | sed 's/[^ ]\+/&_self/g')
-decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
+decode_gpu=$(${gpu_inference} && echo "${decode_ngpu}" || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"

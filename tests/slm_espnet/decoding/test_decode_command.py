@@ -224,7 +224,7 @@ def test_drafts_are_checked_in_the_named_tasks_and_change_no_answer(corpus, deco
         (["--model_dir", "nowhere"], "nowhere.*cannot read the configuration"),
         (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--input", "ctc"], "needs --foundation"),
-        (["--ngpu", "1"], "no GPU"),
+        (["--ngpu", "1"], "torch finds 0 GPU"),
         (["--biasing", "none", "--biasing_list", "list.txt"], "--biasing_list has no effect"),
         (["--biasing_list", "nowhere.txt"], "nowhere.txt: cannot read the phrases"),
         (["--biasing", "retrieve", "--biasing_prompt_phrases", "0"], "--biasing_prompt_phrases must be at least 1"),
@@ -247,3 +247,20 @@ def test_help_and_a_finished_call_do_not_import_torch(corpus, decoded):
     assert output.returncode == 0 and "already decoded" in output.stdout, output.stderr
     help_text = subprocess.check_output([sys.executable, "-m", "slm_espnet.bin.decode", "--help"], text=True)
     assert "--beam_size" in help_text
+
+
+def test_gpus_that_are_not_there_are_said_before_anything_is_loaded(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"--ngpu 2: torch finds 1 GPU\(s\); use --ngpu 1"):
+        run(corpus, tmp_path / "out", "--ngpu", "2")
+
+
+def test_a_language_model_is_dealt_out_to_the_gpus_of_a_job(corpus, tmp_path, monkeypatch):
+    """None are here: what the loader is told."""
+    from slm_espnet.decoding.run import DecodingRun
+
+    arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(tmp_path), "--model_dir", str(corpus / "exp"),
+                 "--encodings_dir", str(corpus / "encodings"), "--ngpu"]  # fmt: skip
+    maps = {n: DecodingRun(decode.get_parser().parse_args([*arguments, n])).llm_conf.get("device_map") for n in "012"}
+    assert maps == {"0": None, "1": None, "2": "auto"}
