@@ -10,6 +10,7 @@
 
 END_CHILDREN_PATIENCE=10 # seconds for what a command itself leaves running; a launcher takes the time it needs
 
+SETSID=$(command -v setsid || true) # macOS has none: there a command is ended, but not what it has left running
 [ -e /dev/fd/0 ] || exec </dev/null # a closed input could not be passed on
 trap 'end_children TERM' TERM
 trap 'end_children INT' INT
@@ -18,16 +19,16 @@ trap 'end_children HUP' HUP
 # Each command is the leader of a session, so that one signal reaches all that it starts, and a terminal's Ctrl-C only
 # this script. Bash has commands in the background ignore INT; they are to know it.
 run() {
-    (trap - INT QUIT; exec setsid "$@") <&0 &
+    (trap - INT QUIT; exec ${SETSID} "$@") <&0 &
     wait $!
 }
 
 answer() {
-    local file status=0
-    file=$(mktemp)
-    run "${@:2}" >"${file}" || status=$?
-    printf -v "$1" '%s' "$(cat "${file}")"
-    rm -f "${file}"
+    local status=0
+    ANSWER=$(mktemp)
+    run "${@:2}" >"${ANSWER}" || status=$?
+    printf -v "$1" '%s' "$(cat "${ANSWER}")"
+    rm -f "${ANSWER}"
     return "${status}"
 }
 
@@ -49,6 +50,7 @@ end_children() { # SIGNAL
         done
         kill -KILL -- "-${child}" 2>/dev/null
     done
+    rm -f "${ANSWER:-}"
     trap - "$1"
     kill "-$1" "${BASHPID}" # who called this script sees by which signal it ended, and a loop around it ends, too
 }
