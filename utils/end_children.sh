@@ -6,7 +6,7 @@
 #   answer NAME COMMAND ...      the same; what it prints becomes the variable NAME
 #
 # Bash alone does not do so: without a trap it dies and its commands live on; with one, it first waits for the command
-# (also for that of a $(...)). A signal that is ignored, as HUP under nohup, stays so: bash cannot set a trap for it.
+# (also for that of a $(...)). A subshell in the background sources this once more, as it has no traps. A signal that is ignored, as HUP under nohup, stays so: bash cannot set a trap for it.
 
 END_CHILDREN_PATIENCE=10 # seconds for what a command itself leaves running; a launcher takes the time it needs
 
@@ -52,5 +52,5 @@ end_children() { # SIGNAL
     done
     rm -f "${ANSWER:-}"
     trap - "$1"
-    kill "-$1" $$ # who called this script sees by which signal it ended, and a loop around it ends, too
+    kill "-$1" "${BASHPID}" # who called this script sees by which signal it ended, and a loop around it ends, too
 }

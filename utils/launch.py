@@ -107,7 +107,8 @@ def _backend(arguments: Sequence[str]) -> tuple[LocalBackend | SlurmBackend | Ss
 
 def _interrupt(number: int, _frame: object) -> None:
     for one in INTERRUPTS:  # a second Ctrl-C, or one that follows TERM, must not break off the ending of the jobs
-        signal.signal(one, signal.SIG_IGN)
+        if signal.getsignal(one) != signal.SIG_IGN:  # not set now: a job that just starts would ignore it, too
+            signal.signal(one, lambda *_: None)
     raise KeyboardInterrupt(number)
 
 

@@ -62,6 +62,17 @@ def test_a_command_that_ignores_term_is_ended_with_the_one_that_started_it(tmp_p
     assert not is_alive((tmp_path / "child").read_text().strip())
 
 
+def test_subshells_in_the_background_end_what_they_run(tmp_path):
+    done = bash(f"""
+        mkfifo now
+        (. {SCRIPT} && run bash -c 'echo $$ >child; echo >now; exec tail -f /dev/null' && touch "went on") &
+        read -r _ <now
+        kill -TERM $$
+    """, cwd=tmp_path)  # fmt: skip
+    assert done.returncode == -15, done.stderr
+    assert not is_alive((tmp_path / "child").read_text().strip()) and not (tmp_path / "went on").exists()
+
+
 def is_alive(pid: str) -> bool:
     status = Path(f"/proc/{pid}/status")
     try:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from launcher.backend import AbsBackend
+from launcher.backend import AbsBackend, wait_for
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.process import end
 from launcher.spool import prepare_logs
@@ -51,7 +51,7 @@ class LocalBackend(AbsBackend):
             futures: list[Future] = []
             try:
                 futures += (executor.submit(self._run_one, array, number, pool) for number in array.numbers)
-                return [future.result() for future in futures]
+                return wait_for(futures)
             except BaseException:
                 self._stop(futures)
                 raise

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import hosts
-from launcher.backend import AbsBackend
+from launcher.backend import AbsBackend, wait_for
 from launcher.hosts import Host
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.spool import Spool, wait_for_logs
@@ -93,7 +93,7 @@ class SshBackend(AbsBackend):
             futures: list[Future] = []
             try:
                 futures += (executor.submit(self._run_one, array, spool, number, free) for number in array.numbers)
-                return [future.result() for future in futures]
+                return wait_for(futures)
             except BaseException:
                 self._stop(futures)
                 raise
