@@ -83,7 +83,6 @@ def test_answers_are_printed_without_a_folder(folder, experiment, slm, capsys):
 
 
 def test_names_of_outputs_never_meet(tmp_path, experiment):
-    from slm_espnet.api.recordings import find_recordings
 
     for name in ("x/a.wav", "x/a.flac", "x/b.wav", "y/b.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
