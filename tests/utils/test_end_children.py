@@ -1,5 +1,6 @@
 """utils/end_children.sh: commands run as without it, but for signals (those are tried on recipes, in tests/egs2)."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,9 +12,14 @@ SCRIPT = Path(__file__).resolve().parents[2] / "utils" / "end_children.sh"
 def bash(text: str, closed: str = "", **options) -> subprocess.CompletedProcess:
     """Run lines after the script was sourced."""
     script = f"set -euo pipefail\n. {SCRIPT}\n{text}\n"
-    return subprocess.run(
-        ["bash", "-c", f'exec bash -c "$0" {closed}', script], capture_output=True, text=True, timeout=120, **options
-    )
+    command = ["bash", "-c", f'exec bash -c "$0" {closed}', script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=_as_a_shell_does, **options)
+
+
+def _as_a_shell_does() -> None:
+    """What these tests are run by may ignore signals (nohup, a job in the background); bash would go on doing so."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
