@@ -21,7 +21,7 @@ from pathlib import Path
 
 STARTUP_MODULE = "_slm_espnet_compat"  # name of the copy in site-packages
 CUDA_LIBRARY = "libc10_cuda.so"  # part of torch's CUDA builds only; shared objects that are linked to it carry its name
-ESPNET_VERSION = "202511"  # the last for Python 3.11; later ones move espnet.* to espnet2.legacy.*
+ESPNET_VERSIONS = ("202511", "202611")  # the last for Python 3.11; the oldest that is known to work on later ones
 
 
 class TorchaudioStandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -264,8 +264,10 @@ def check_espnet() -> None:
         found = version("espnet")
     except PackageNotFoundError:
         raise UserError(f"ESPnet is not installed; {_espnet_cure()}") from None
-    if found != ESPNET_VERSION:
-        raise UserError(f"ESPnet {found} is installed, this toolkit runs on {ESPNET_VERSION}; {_espnet_cure()}")
+    only, oldest = ESPNET_VERSIONS
+    if found != only and int(found) < int(oldest):
+        known = f"{only}, {oldest} and later ones"
+        raise UserError(f"ESPnet {found} is installed, this toolkit runs on {known}; {_espnet_cure()}")
 
 
 @contextmanager
@@ -352,8 +354,7 @@ def mel_matrix_from_weights():
 
 
 def _espnet_cure() -> str:
-    # --no-deps: its caps on setuptools would make pip replace torch
-    return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"
+    return "run `make install`, or `pip install --upgrade slm-espnet`"
 
 
 @contextmanager

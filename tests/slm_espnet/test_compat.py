@@ -104,7 +104,7 @@ def test_missing_or_other_espnet_names_the_cure(monkeypatch, version):
         return version
 
     monkeypatch.setattr("importlib.metadata.version", of)
-    with pytest.raises(UserError, match=r"make install.*--no-deps espnet==202511"):
+    with pytest.raises(UserError, match=r"make install.*--upgrade slm-espnet"):
         compat.check_espnet()
 
 

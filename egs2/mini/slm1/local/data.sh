@@ -22,7 +22,7 @@ seed=1
 . ./path.sh
 . utils/parse_options.sh
 
-mini_corpus=$(cd .. && pwd)  # the folder that holds the package
+mini_corpus=$(cd ../../mini && pwd)  # the folder that holds the package
 export PYTHONPATH="${mini_corpus}:${PYTHONPATH:-}"
 python3 local/prepare.py --data_dir "${datadir}" --audio_dir "${dumpdir}/audio" --tasks_config conf/tasks.yaml \
     --train "${train}" --train_spanish "${train_spanish}" --train_rows "${train_rows}" \
