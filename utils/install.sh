@@ -97,8 +97,9 @@ constraints=${top}/constraints.txt
 "${pip[@]}" install --no-deps --requirement "${constraints}"
 # setuptools is in the environment already: no second, isolated one to build in
 "${pip[@]}" install --no-build-isolation --no-deps --editable "${top}"
+rm -f "${venv}"/lib/python3.*/site-packages/_slm_espnet_compat.{py,pth}  # what the toolkit put there up to 2026-11
 "${venv}/bin/python" -c 'from slm_espnet import compat; compat.check_espnet()
-compat.prepare_imports()
+compat.stand_in_for_torchaudio()
 import espnet2, torchaudio, transformers' ||
   fail "the installation in ${venv} does not import; remove the folder and run again"
 echo "${wanted}" > "${stamp}.tmp"
