@@ -22,7 +22,7 @@ def stand_in_for_torchaudio() -> None:
 
     Why: torchaudio's wheels (2.11, the last) are linked to CUDA. Beside a CPU build of torch their import ends in
     OSError (libc10_cuda.so), and takes ESPnet, transformers and peft down with it, although only forced alignment and
-    the RNN-T loss need the compiled part. Here the module that loads it says that there is none, as in a build without it.
+    the RNN-T loss need the compiled part. Here the module that loads it says that there is none.
     Goes: when ESPnet needs no torchaudio, or torchaudio's wheels on PyPI load beside a CPU torch (not by 2.11.1).
     """
     name = "torchaudio._extension"

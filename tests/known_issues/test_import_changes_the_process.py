@@ -55,5 +55,5 @@ def test_neither_does_building_an_encoder_leave_finders_behind(top):
 
 
 def test_a_command_puts_no_finder_into_its_process_either():
-    code = "from slm_espnet.errors import run_main\nbefore = state()\ntry:\n    run_main(lambda: print(changed(before)))"
-    assert changes(code + "\nexcept SystemExit: pass") == "[]"
+    code = "from slm_espnet.errors import run_main\nbefore = state()\n"
+    assert changes(code + "try: run_main(lambda: print(changed(before)))\nexcept SystemExit: pass") == "[]"
