@@ -114,12 +114,8 @@ class Trained:
         sizes = sizes_of(batch)
         batch, model, llm = to_device(dict(batch), self.device), self.model, self.llm
         speech = model.adapter(batch["speech"], batch["speech_lengths"], llm.embedding_table())
-        inputs, lengths = model._assemble(
-            (batch["prefix"], batch["prefix_lengths"]),
-            (speech.embeddings, speech.lengths),
-            (batch["suffix"], batch["suffix_lengths"]),
-            (sizes["prefix"], model.adapter.shortened(sizes["speech"]), sizes["suffix"]),
-        )
+        heard = model.adapter.shortened(sizes["speech"])
+        inputs, lengths, _ = model._assemble(batch, speech.embeddings, {**sizes, "speech": heard})
         target, number = batch["target"], torch.arange(batch["target"].size(1), device=self.device)
         labels = target.masked_fill(number >= batch["target_lengths"][:, None], -100)
         if llm.is_encoder_decoder:

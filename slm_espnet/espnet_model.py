@@ -18,50 +18,15 @@ from torch.nn.modules.module import _IncompatibleKeys
 from slm_espnet.adapter.adapter import Adapter
 from slm_espnet.adapter.base import Placement, SpeechEmbeddings
 from slm_espnet.adapter.input import valid_mask
+from slm_espnet.assembly import TEXTS, Sizes, join, pad_ids, text_of
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.llm.packing import on_device, spans
 from slm_espnet.loss import Output, TargetLoss, Teacher, ctc, target_loss
 from slm_espnet.prompt import Prompt, PromptTemplate, TextPrompt
-from slm_espnet.training.tokens import Shares, Sizes, sizes_of
+from slm_espnet.training.tokens import Shares, sizes_of
 
 Batch = Mapping[str, torch.Tensor]
 AUTOCAST_DTYPES = {"none": None, "bfloat16": torch.bfloat16}
-
-
-def pad_ids(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-pad id sequences with 0: (B, L) int64 and lengths (B,)."""
-    lengths = [len(ids) for ids in sequences]
-    rows = [[*ids, *[0] * (max(lengths) - len(ids))] for ids in sequences]
-    padded = torch.tensor(rows, dtype=torch.int64, device=device).view(len(rows), max(lengths))
-    return padded, torch.tensor(lengths, dtype=torch.int64, device=device)
-
-
-def join(
-    parts: Sequence[tuple[torch.Tensor, torch.Tensor]], sizes: Sequence[Sequence[int]] | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Concatenate right-padded parts utterance by utterance.
-
-    Args:
-        parts: (B, L_i, E) and lengths (B,) of each part; lengths may be 0.
-        sizes: lengths of each part as plain numbers, for which no GPU has to be asked then.
-
-    Returns:
-        (B, S, E) right-padded with zeros, and lengths (B,).
-    """
-    embeddings, lengths = zip(*parts, strict=True)
-    sizes = np.array([each.tolist() for each in lengths] if sizes is None else sizes)  # (parts, B)
-    ends = sizes.cumsum(0)
-    utterances, positions = np.arange(sizes.shape[1])[:, None], np.arange(ends[-1].max())
-    rows = np.cumsum([0, *(part.shape[0] * part.shape[1] for part in embeddings)])
-    take = np.full((len(utterances), len(positions)), rows[-1])  # the row of zeros
-    for part, first, begin, end in zip(embeddings, rows[:-1], ends - sizes, ends, strict=True):
-        place = positions - begin[:, None]
-        inside = (place >= 0) & (positions < end[:, None])
-        take = np.where(inside, first + utterances * part.size(1) + place, take)
-    zero = embeddings[0].new_zeros(1, embeddings[0].size(2))
-    table = torch.cat([*(part.flatten(0, 1) for part in embeddings), zero])
-    joined = table.index_select(0, on_device(take.reshape(-1), table.device))
-    return joined.view(*take.shape, -1), torch.stack(lengths).sum(0)
 
 
 class ESPnetSLMModel(AbsESPnetModel):
@@ -121,7 +86,10 @@ class ESPnetSLMModel(AbsESPnetModel):
         prompts: Sequence[Prompt],
         placements: list[list[Placement]] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encodings (B, T, D), lengths (B,) and prompts → LLM input (B, S, E) right-padded, lengths (B,)."""
+        """Encodings (N, T, D), lengths (N,) and B prompts → LLM input (B, S, E) right-padded, lengths (B,).
+
+        N is B where each prompt has one recording; else recordings are in the order of the prompts and their places.
+        """
         speech = self.speech_embeddings(frames, lengths, placements)
         return self.surround(speech.embeddings, speech.lengths, prompts)
 
@@ -139,20 +107,14 @@ class ESPnetSLMModel(AbsESPnetModel):
     def surround(
         self, speech: torch.Tensor, lengths: torch.Tensor, prompts: Sequence[Prompt]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Speech (B, S, E), lengths (B,) between the ends of prompts."""
-        prefix = pad_ids([prompt.prefix for prompt in prompts], speech.device)
-        suffix = pad_ids([prompt.suffix for prompt in prompts], speech.device)
-        return self._assemble(prefix, (speech, lengths), suffix)
+        """Speech (N, S, E), lengths (N,) in its places in prompts."""
+        ids, sizes = text_of(prompts, speech.device)
+        return self._assemble(ids, speech, {**sizes, "speech": lengths.tolist()})[:2]
 
-    def _assemble(
-        self,
-        prefix: tuple[torch.Tensor, torch.Tensor],
-        speech: tuple[torch.Tensor, torch.Tensor],
-        suffix: tuple[torch.Tensor, torch.Tensor],
-        sizes: Sequence[Sequence[int]] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        before, after = self.llm.embed(prefix[0]), self.llm.embed(suffix[0])
-        return join([(before, prefix[1]), (speech[0].to(before.dtype), speech[1]), (after, suffix[1])], sizes)
+    def _assemble(self, ids: Batch, speech: torch.Tensor, sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        """Embed the texts of prompts and put speech (N, S, E) between them, by sizes as `join` wants them."""
+        parts = {name: self.llm.embed(ids[name]) for name in TEXTS if name in ids}
+        return join({**parts, "speech": speech.to(parts["prefix"].dtype)}, sizes)
 
     # Training
 
@@ -163,24 +125,25 @@ class ESPnetSLMModel(AbsESPnetModel):
         + ctc_weight · CTC(LLM tokens of the transcript | mixing logits); what has no weight is not computed. Each is a
         mean over tokens (with `shares`, see training/tokens.py, over those of a whole step: the batch's part of it is
         returned), and the weight returned is the number of target tokens, so that what ESPnet averages over
-        batches is a mean over tokens however the data was cut into batches. KL and CTC are means over those
-        utterances that have a transcript; a batch without any has no part of theirs.
+        batches is a mean over tokens however the data was cut into batches. CTC is a mean over those recordings that
+        have a transcript, KL over utterances all of whose recordings have one; without any a batch has no part of it.
         """
         ctc_only = self.training and self._count_forward() < self.ctc_only_steps
         shares: Shares | None = batch.get("shares")
         share = {"ce": 1.0, "kl": 1.0, "ctc": 1.0} if shares is None else vars(shares)
         sizes = sizes_of(batch) if shares is None else shares.sizes
         speech = self.adapter(batch["speech"], batch["speech_lengths"], self.llm.embedding_table())
-        known = [row for row, size in enumerate(sizes["transcript"]) if size]
+        known = [row for row, size in enumerate(sizes["transcript"]) if size]  # recordings
+        taught = [row for row, size in enumerate(sizes["read"]) if size]  # utterances
         loss, means, stats = speech.embeddings.sum() * 0.0, [], {}
         if self.ctc_weight and known and speech.ctc_logits is not None:
             stats["loss_ctc"] = self._ctc(speech, batch, sizes, known)
             loss = loss + stats["loss_ctc"] * (self.ctc_weight * share["ctc"])
             means.append(stats["loss_ctc"].detach() * self.ctc_weight)
-        if not ctc_only and (self.ce_weight or (self.kl_weight and known)):
-            found = self._target_loss(speech, batch, sizes, known, share)
+        if not ctc_only and (self.ce_weight or (self.kl_weight and taught)):
+            found = self._target_loss(speech, batch, sizes, taught, share)
             loss, stats["acc"] = loss + found.total, found.accuracy
-            parts = [("loss_ce", self.ce_weight, found.ce), ("loss_kl", self.kl_weight if known else 0.0, found.kl)]
+            parts = [("loss_ce", self.ce_weight, found.ce), ("loss_kl", self.kl_weight if taught else 0.0, found.kl)]
             stats |= {name: part for name, weight, part in parts if weight}
             means.extend(part * weight for _, weight, part in parts if weight)
         stats = {name: value.detach() for name, value in stats.items()}
@@ -206,47 +169,39 @@ class ESPnetSLMModel(AbsESPnetModel):
         return (self._validated - 1) * processes + rank < self.diagnostic_batches
 
     def _ctc(self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes, known: Sequence[int]) -> torch.Tensor:
-        """CTC of the utterances that have a transcript; lengths stay on the CPU, where it wants them."""
+        """CTC of the recordings that have a transcript; lengths stay on the CPU, where it wants them."""
         heard = torch.tensor(self.adapter.shortened(sizes["speech"]))[known]
         lengths = torch.tensor(sizes["transcript"])[known]
         return ctc(_rows(speech.ctc_log_probs, known), heard, _rows(batch["transcript"], known), lengths)
 
-    def _states(
-        self, speech: torch.Tensor, lengths: torch.Tensor, speech_sizes: Sequence[int], batch: Batch, sizes: Sizes
-    ) -> torch.Tensor:
-        """The LLM's states (N, H) at the batch's N target positions, with (B, S, E) in the place of speech."""
-        parts = sizes["prefix"], speech_sizes, sizes["suffix"]
-        inputs, input_lengths = self._assemble(
-            (batch["prefix"], batch["prefix_lengths"]),
-            (speech, lengths),
-            (batch["suffix"], batch["suffix_lengths"]),
-            parts,
-        )
-        both = np.sum(parts, axis=0).tolist(), sizes["target"]
-        return self.llm.target_states(inputs, input_lengths, batch["target"], batch["target_lengths"], both)
+    def _states(self, speech: torch.Tensor, speech_sizes: Sequence[int], batch: Batch, sizes: Sizes) -> torch.Tensor:
+        """The LLM's states (T, H) at the batch's T target positions, with (N, S, E) in the places of speech."""
+        inputs, lengths, totals = self._assemble(batch, speech, {**sizes, "speech": speech_sizes})
+        both = totals, sizes["target"]
+        return self.llm.target_states(inputs, lengths, batch["target"], batch["target_lengths"], both)
 
     def _target_loss(
-        self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes, known: Sequence[int], share: Mapping[str, float]
+        self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes, taught: Sequence[int], share: Mapping[str, float]
     ) -> TargetLoss:
         """Cross-entropy and KL, with their weights and shares in the total.
 
-        KL is of the utterances that have a transcript, which stand first. Its teacher reads what `text_embeddings`
+        KL is of the utterances whose transcripts are known, which stand first. Its teacher reads what `text_embeddings`
         gives: the same prompt, with the transcript in the place of speech. It is the LLM as it came, without LoRA.
         """
         target, speech_sizes, teacher = _flat_target(batch, sizes), self._speech_sizes(speech, sizes), None
         with self._autocast(target.device):
-            states = self._states(speech.embeddings, speech.lengths, speech_sizes, batch, sizes)
-            if self.kl_weight and known:
-                if len(known) < len(sizes["target"]):
-                    order = on_device(_target_rows(sizes, known), target.device)
+            states = self._states(speech.embeddings, speech_sizes, batch, sizes)
+            if self.kl_weight and taught:
+                if len(taught) < len(sizes["target"]):
+                    order = on_device(_target_rows(sizes, taught), target.device)
                     states, target = states[order.to(states.device)], target[order]
-                teacher = Teacher(self._taught(batch, sizes, known), self._teacher_logits, self.kl_temperature)
+                teacher = Teacher(self._taught(batch, sizes, taught), self._teacher_logits, self.kl_temperature)
             scales = self.ce_weight * share["ce"], self.kl_weight * share["kl"]
             return target_loss(states, target, self._output(), *scales, teacher)
 
     @torch.no_grad()
     def _taught(self, batch: Batch, sizes: Sizes, known: Sequence[int]) -> torch.Tensor:
-        """The teacher's states at the target positions of the utterances that have a transcript."""
+        """The teacher's states at the target positions of the utterances whose transcripts are known."""
         names = [name for part in ("read", "target") for name in (part, f"{part}_lengths")]
         ids, lengths, target, target_lengths = (_rows(batch[name], known) for name in names)
         both = [sizes["read"][row] for row in known], [sizes["target"][row] for row in known]
@@ -273,20 +228,20 @@ class ESPnetSLMModel(AbsESPnetModel):
     def _listening(self, speech: SpeechEmbeddings, batch: Batch, sizes: Sizes) -> dict[str, torch.Tensor]:
         """Is it listening? The loss with another utterance's speech and with silence, and how large embeddings are."""
 
-        def loss(embeddings: torch.Tensor, lengths: torch.Tensor, speech_sizes: Sequence[int]) -> torch.Tensor:
+        def loss(embeddings: torch.Tensor, speech_sizes: Sequence[int]) -> torch.Tensor:
             with self._autocast(target.device):
-                states = self._states(embeddings, lengths, speech_sizes, batch, sizes)
+                states = self._states(embeddings, speech_sizes, batch, sizes)
                 return target_loss(states, target, self._output()).ce
 
         target, speech_sizes = _flat_target(batch, sizes), self._speech_sizes(speech, sizes)
         embeddings, lengths = speech.embeddings.detach(), speech.lengths
         silent = self.adapter(torch.zeros_like(batch["speech"]), batch["speech_lengths"], self.llm.embedding_table())
-        stats = {"loss_ce_empty": loss(silent.embeddings, silent.lengths, self._speech_sizes(silent, sizes))}
+        stats = {"loss_ce_empty": loss(silent.embeddings, self._speech_sizes(silent, sizes))}
         if not self.ce_weight:  # no part of the loss, but what the others are compared with
-            stats["loss_ce"] = loss(embeddings, lengths, speech_sizes)
+            stats["loss_ce"] = loss(embeddings, speech_sizes)
         if len(lengths) > 1:
             others = [*speech_sizes[-1:], *speech_sizes[:-1]]
-            stats["loss_ce_shuffled"] = loss(embeddings.roll(1, 0), lengths.roll(1, 0), others)
+            stats["loss_ce_shuffled"] = loss(embeddings.roll(1, 0), others)
         if self._token_norm is None:
             self._token_norm = self.llm.embedding_table().float().norm(dim=-1).mean()
         norms = embeddings[valid_mask(lengths, embeddings.size(1))].float().norm(dim=-1)

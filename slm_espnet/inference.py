@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from slm_espnet.adapter.base import Placement
+from slm_espnet.adapter.base import Placement, SpeechEmbeddings
 from slm_espnet.decoding.bounds import length_bound
 from slm_espnet.decoding.heard import Hearing
 from slm_espnet.decoding.partial import PartialText
@@ -25,18 +25,20 @@ from slm_espnet.decoding.types import DecodingOptions, Hypothesis, SearchResult
 from slm_espnet.llm.base import AbsLLM
 from slm_espnet.prompt import Prompt, PromptTemplate, TextPrompt
 
+Load = Callable[[], Any]
+
 
 @dataclass(frozen=True)
 class Request:
-    """One utterance to decode: either `speech` or `text` is given."""
+    """One utterance to decode: either `speech` or `text` is given; tuples of them where a prompt has several."""
 
     utt_id: str
     instruction: str
     context: tuple[str, ...] = ()  # phrases for the prompt, or for the biaser to choose from
     history: tuple[tuple[str, str], ...] = ()  # earlier turns of the dialog: (`user` or `assistant`, words)
-    speech: Callable[[], Any] | None = None  # loads the encoding (frames (K, D) and what the biaser reads)
-    frames: int = 0  # K, known before it is loaded
-    text: str | None = None  # text in place of speech
+    speech: Load | tuple[Load, ...] | None = None  # loads the encoding (frames (K, D) and what the biaser reads)
+    frames: int = 0  # K of all recordings, known before they are loaded
+    text: str | tuple[str, ...] | None = None  # text in place of speech
     spoken: str | None = None  # CTC hypothesis, whose length bounds that of the answer
     repeats: bool = False  # the CTC hypothesis is a draft of the answer
     recognizes: bool = False  # the answer should be what was said, so its length bounds that of the answer
@@ -44,6 +46,21 @@ class Request:
     def __post_init__(self) -> None:
         if (self.speech is None) == (self.text is None):
             raise ValueError(f"request {self.utt_id}: give either speech or text")
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """What loads each recording, in the order of their places in the prompt; () for text."""
+        return self.speech if isinstance(self.speech, tuple) else () if self.speech is None else (self.speech,)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Text in place of each recording; () for speech."""
+        return self.text if isinstance(self.text, tuple) else () if self.text is None else (self.text,)
+
+    @property
+    def is_drafted(self) -> bool:
+        """Whether what was heard may be a draft: of several recordings no answer is a copy."""
+        return self.repeats and len(self.loads or self.texts) == 1
 
 
 class SpeechModel(Protocol):
@@ -145,15 +162,16 @@ class Decoder:
         return len(self._prompt(request, context)) + request.frames
 
     def _prompt(self, request: Request, context: Sequence[str]) -> Prompt:
-        if not context and not request.history:  # instructions repeat; lists and dialogs do not
+        count = len(request.loads)
+        if not context and not request.history and count == 1:  # instructions repeat; lists and dialogs do not
             return self._usual(request.instruction)
         template, tokenizer = self.model.template, self.model.llm.tokenizer
-        return template.build(tokenizer, request.instruction, context, request.history)
+        return template.build(tokenizer, request.instruction, context, request.history, count)
 
     def _read(self, request: Request) -> TextPrompt:
         """The prompt of a request of text."""
         template, tokenizer = self.model.template, self.model.llm.tokenizer
-        return template.with_text(tokenizer, request.text, request.instruction, request.context, request.history)
+        return template.with_text(tokenizer, request.texts, request.instruction, request.context, request.history)
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         sizes = {request.utt_id: self._size(request) for request in requests}
@@ -237,30 +255,31 @@ class Decoder:
 
     def _embed_text(self, requests: list[Request]) -> _Batch:
         embedded = self.model.text_embeddings([self._read(request) for request in requests])
-        drafted = [request.repeats and self._hearing.is_used for request in requests]
-        drafts = [self._hearing.draft(r.text) if wanted else () for r, wanted in zip(requests, drafted, strict=True)]
+        drafted = [request.is_drafted and self._hearing.is_used for request in requests]
+        drafts = [self._hearing.draft(r.texts[0]) if d else () for r, d in zip(requests, drafted, strict=True)]
         return _Batch(requests, *embedded, drafts, {})
 
     def _is_drafted(self, request: Request) -> bool:
-        return request.repeats and self._hearing.of_speech
+        return request.is_drafted and self._hearing.of_speech
 
     def _embed_speech(self, requests: list[Request]) -> _Batch:
         good, frames, placements, prompts, texts, taken = [], [], [], [], [], {}
         for request in requests:
-            encoding = request.speech()
-            array = np.asarray(encoding.frames, dtype=np.float32)
-            if len(array) == 0 or not np.isfinite(array).all():
-                self.left_out[request.utt_id] = "no frames" if len(array) == 0 else "encoding is not finite"
+            encodings = [load() for load in request.loads]
+            arrays = [np.asarray(encoding.frames, dtype=np.float32) for encoding in encodings]
+            problem = _problem(arrays)
+            if problem is not None:
+                self.left_out[request.utt_id] = problem
                 continue
-            spans, context, text = self._biased(request, encoding)
+            spans, context, text = self._biased(request, encodings)
             if self._is_drafted(request):
-                found = self._hearing.taken(text, encoding, self._bound(request, 0))
+                found = self._hearing.taken(text, encodings[0], self._bound(request, 0))
                 if found is not None:
                     taken[request.utt_id] = found
                     continue
             good.append(request)
-            frames.append(torch.from_numpy(array))
-            placements.append(spans)
+            frames.extend(torch.from_numpy(array) for array in arrays)
+            placements.extend(spans)
             texts.append(text)
             prompts.append(self._prompt(request, context))
         device = self.model.llm.embedding_table().device
@@ -274,23 +293,41 @@ class Decoder:
             drafts = [self._hearing.draft(t) if wanted else () for t, wanted in zip(texts, drafted, strict=True)]
             return _Batch(good, *self.model.prompt_embeddings(padded, lengths, prompts, placed), drafts, taken)
         speech = self.model.speech_embeddings(padded, lengths, placed)
-        heard = zip(self._hearing.drafts(speech), drafted, strict=True)
-        drafts = [draft if wanted else () for draft, wanted in heard]
-        sure = self._hearing.taken_of(speech, drafts, [self._bound(request, 0) for request in good])
-        taken |= {good[row].utt_id: hypothesis for row, hypothesis in sure.items()}
-        return _Batch(good, *self.model.surround(speech.embeddings, speech.lengths, prompts), drafts, taken)
+        drafts, sure = self._heard(speech, good, drafted)
+        return _Batch(good, *self.model.surround(speech.embeddings, speech.lengths, prompts), drafts, taken | sure)
 
-    def _biased(self, request: Request, encoding: Any) -> tuple[list[Placement], tuple[str, ...], str | None]:
-        """Phrases placed, phrases for the prompt, and the CTC hypothesis, with the placed phrases in it."""
+    def _heard(
+        self, speech: SpeechEmbeddings, requests: Sequence[Request], drafted: Sequence[bool]
+    ) -> tuple[list[tuple[int, ...]], dict[str, Hypothesis]]:
+        """What the adapter's CTC heard: a draft for each request, () for those without; answers of which it is sure."""
+        heard, bounds = self._hearing.drafts(speech), [0] * len(speech.lengths)
+        first = np.cumsum([0, *(len(request.loads) for request in requests)])[:-1].tolist()  # recording of each
+        drafts: list[tuple[int, ...]] = [()] * len(heard)
+        for request, row, wanted in zip(requests, first, drafted, strict=True):
+            if wanted:
+                drafts[row], bounds[row] = heard[row], self._bound(request, 0)
+        sure = self._hearing.taken_of(speech, drafts, bounds)
+        taken = {r.utt_id: sure[row] for r, row in zip(requests, first, strict=True) if row in sure}
+        return [drafts[row] for row in first], taken
+
+    def _biased(
+        self, request: Request, encodings: Sequence[Any]
+    ) -> tuple[list[list[Placement]], tuple[str, ...], str | None]:
+        """Phrases placed in each recording, phrases for the prompt, and the CTC hypothesis with the placed phrases."""
         if self.biaser is None:
-            return [], request.context, request.spoken
+            return [[] for _ in encodings], request.context, request.spoken
         if self._is_drafted(request) and not self._hearing.by_adapter:
-            return self.biaser.with_text(encoding, request.context)
-        return *self.biaser(encoding, request.context), request.spoken
+            placed, context, text = self.biaser.with_text(encodings[0], request.context)
+            return [placed], context, text
+        found = [self.biaser(encoding, request.context) for encoding in encodings]
+        context = dict.fromkeys(phrase for _, phrases in found for phrase in phrases)
+        return [placed for placed, _ in found], tuple(context), request.spoken
 
     def _bound(self, request: Request, input_length: int) -> int:
         """Most target tokens; 0 where the prompt alone is too long."""
-        spoken = (request.spoken if request.text is None else request.text) if request.recognizes else None
+        spoken = None
+        if request.recognizes:
+            spoken = request.spoken if request.text is None else " ".join(request.texts)
         bound = length_bound(self.options, None if spoken is None else len(self._encode(spoken)))
         most = self.model.llm.max_positions
         return bound if most is None else max(0, min(bound, most - input_length))
@@ -306,4 +343,12 @@ class Decoder:
             result.passes,
             result.draft_tokens,
             result.draft_accepted,
+            end_id=result.end_id,
         )
+
+
+def _problem(arrays: Sequence[np.ndarray]) -> str | None:
+    """Why frames (K, D) of an utterance's recordings cannot be read; None where they can."""
+    if any(len(array) == 0 for array in arrays):
+        return "no frames"
+    return None if all(np.isfinite(array).all() for array in arrays) else "encoding is not finite"

@@ -5,6 +5,9 @@ laid out as a person would write it and tokenized as a whole, as the texts were 
 stands where words would: the whole text is tokenized with a word in its place and cut there, and a token that has a
 character of the word in it (such as " the" with the blank before it) belongs to the speech. So with text in place of
 speech the LLM reads what it would read without this toolkit (the dual-modal property of the paper, arXiv 2310.00230).
+
+A prompt may hold several recordings: `<speech>` in the instruction is the place of each, and an earlier turn of the
+dialog that is `<speech>` alone was spoken. Recordings are in the order of their places in the text.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from slm_espnet.foundation import PROMPT_FORMAT
 from slm_espnet.llm.base import AbsTokenizer, Piece, Tokens
 
 PARTS = ("speech", "context", "instruction")
-SPEECH = "<speech>"  # in an instruction: the speech goes there, and not where `order` puts it
+SPEECH = "<speech>"  # in an instruction: speech goes there, and not where `order` puts it; as a turn: it was spoken
 WORD = "the"  # stands where the speech goes: letters, as most speech begins and ends with
 
 
@@ -49,7 +52,12 @@ class TextPrompt:
     """A prompt with text in place of speech."""
 
     ids: tuple[int, ...]  # all that the LLM reads
-    words: tuple[int, ...]  # those of them that stand where speech embeddings would
+    said: tuple[tuple[int, ...], ...]  # those of them that stand where the embeddings of each recording would
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """Those of all recordings."""
+        return tuple(i for ids in self.said for i in ids)
 
 
 @dataclass(frozen=True)
@@ -100,33 +108,37 @@ class PromptTemplate:
         instruction: str,
         context: Sequence[str] = (),
         history: Sequence[tuple[str, str]] = (),
+        recordings: int = 1,
     ) -> Prompt:
         """Ids around the speech, for one utterance.
 
         Args:
             tokenizer: of the LLM.
-            instruction: what is asked; `<speech>` in it is where the speech goes.
+            instruction: what is asked; `<speech>` in it is where speech goes.
             context: phrases that may occur.
-            history: earlier turns of the dialog, each (`user` or `assistant`, words).
+            history: earlier turns of the dialog, each (`user` or `assistant`, words); `<speech>` is a spoken turn.
+            recordings: how many there are, spoken turns among them.
 
         Raises:
             UserError: the tokenizer lacks a special piece or a chat template, its template refuses a message, or the
-                instruction has more than one place for speech.
+                instruction has another number of places for speech than there are recordings.
         """
-        tokens, said = self._tokenize(tokenizer, WORD, instruction, context, history)
-        return Prompt((tokens.ids[: said.start], tokens.ids[said.stop :]))
+        tokens, said = self._tokenize(tokenizer, [WORD] * recordings, instruction, context, history)
+        edges = [0, *(edge for place in said for edge in (place.start, place.stop)), len(tokens.ids)]
+        return Prompt(tuple(tokens.ids[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)))
 
     def with_text(
         self,
         tokenizer: AbsTokenizer,
-        text: str,
+        text: str | Sequence[str],
         instruction: str,
         context: Sequence[str] = (),
         history: Sequence[tuple[str, str]] = (),
     ) -> TextPrompt:
-        """The same prompt with text in place of speech."""
-        tokens, said = self._tokenize(tokenizer, text, instruction, context, history)
-        return TextPrompt(tokens.ids, tokens.ids[said])
+        """The same prompt with text in place of speech; a list of texts where there are several recordings."""
+        texts = [text] if isinstance(text, str) else text
+        tokens, said = self._tokenize(tokenizer, texts, instruction, context, history)
+        return TextPrompt(tokens.ids, tuple(tokens.ids[place] for place in said))
 
     def answer(self, tokenizer: AbsTokenizer, text: str) -> tuple[int, ...]:
         """Ids of an answer as it follows a prompt, without the token that ends it."""
@@ -146,24 +158,31 @@ class PromptTemplate:
     # The layout
 
     def _tokenize(
-        self, tokenizer: AbsTokenizer, said: str, instruction: str, context: Sequence[str], history: Sequence
-    ) -> tuple[Tokens, slice]:
-        """The whole text, and those of its tokens that stand for what is said."""
-        speech = Piece(said)
+        self, tokenizer: AbsTokenizer, said: Sequence[str], instruction: str, context: Sequence[str], history: Sequence
+    ) -> tuple[Tokens, list[slice]]:
+        """The whole text, and those of its tokens that stand for what is said in each recording."""
+        speech = [Piece(text) for text in said]
         pieces = self._layout(tokenizer, speech, instruction, context, history)
-        place = next(number for number, piece in enumerate(pieces) if piece is speech)
-        before = "".join(piece.text for piece in pieces[:place])
         tokens = tokenizer.tokenize(pieces, add_special_tokens=not self.chat)
-        inside = tokens.inside(len(before.rstrip(" ")), len(before) + len(said)) if said else slice(0, 0)
-        tokens, inside = self._with_edges(tokenizer, tokens, inside)
+        places, before = [], ""
+        for piece in pieces:
+            if any(piece is one for one in speech):
+                start = len(before.rstrip(" "))
+                inside = tokens.inside(start, len(before) + len(piece.text)) if piece.text else slice(0, 0)
+                done = places[-1].stop if places else 0  # of one token that two recordings share, the first has it
+                places.append(slice(max(inside.start, done), max(inside.stop, done)))
+            before += piece.text
+        tokens, places = self._with_edges(tokenizer, tokens, places)
         if self.format == 1 and (self.chat or self._glued(tokenizer, said, instruction, context) != tokens.ids):
             raise UserError(
                 "this model was trained with prompts whose parts were tokenized one by one, which are no longer made: "
                 "train it again, or decode it with the version of slm_espnet that trained it"
             )
-        return tokens, inside
+        return tokens, places
 
-    def _glued(self, tokenizer: AbsTokenizer, said: str, instruction: str, context: Sequence[str]) -> tuple[int, ...]:
+    def _glued(
+        self, tokenizer: AbsTokenizer, said: Sequence[str], instruction: str, context: Sequence[str]
+    ) -> tuple[int, ...]:
         """Ids as format 1 put them together; the mini pair's tokenizer makes the same ones of the whole."""
 
         def edge(name: str) -> list[int]:
@@ -174,57 +193,72 @@ class PromptTemplate:
 
         phrases = self.context_format.format(phrases=self.phrase_separator.join(context))
         parts = {
-            "speech": [*edge("speech_begin"), *tokenizer.encode(said), *edge("speech_end")],
+            "speech": [*edge("speech_begin"), *tokenizer.encode(" ".join(said)), *edge("speech_end")],
             "context": tokenizer.encode(phrases) if context else [],
             "instruction": tokenizer.encode(instruction),
         }
         return (*edge("begin"), *(i for name in self.order for i in parts[name]), *edge("end"))
 
-    def _with_edges(self, tokenizer: AbsTokenizer, tokens: Tokens, inside: slice) -> tuple[Tokens, slice]:
+    def _with_edges(
+        self, tokenizer: AbsTokenizer, tokens: Tokens, places: list[slice]
+    ) -> tuple[Tokens, list[slice]]:
         """BOS and EOS where the settings ask for them and the tokenizer has not put them itself."""
         if self.begin == "<bos>" and tokenizer.bos_id is not None and tokens.ids[:1] != (tokenizer.bos_id,):
             tokens = Tokens((tokenizer.bos_id, *tokens.ids), ((0, 0), *tokens.spans))
-            inside = slice(inside.start + 1, inside.stop + 1)
+            places = [slice(place.start + 1, place.stop + 1) for place in places]
         if self.end == "<eos>" and tokens.ids[-1:] != (tokenizer.eos_id,):
             tokens = Tokens((*tokens.ids, tokenizer.eos_id), (*tokens.spans, (0, 0)))
-        return tokens, inside
+        return tokens, places
 
     def _layout(
-        self, tokenizer: AbsTokenizer, speech: Piece, instruction: str, context: Sequence[str], history: Sequence
+        self, tokenizer: AbsTokenizer, speech: list[Piece], instruction: str, context: Sequence[str], history: Sequence
     ) -> list[Piece]:
         """The whole text in pieces; blanks at its very end belong to the answer and are left out."""
-        said = [_own(self._edge(tokenizer, "speech_begin")), speech, _own(self._edge(tokenizer, "speech_end"))]
+        begin, end = (_own(self._edge(tokenizer, name)) for name in ("speech_begin", "speech_end"))
+        said = [[begin, piece, end] for piece in speech]
+        spoken = sum(words == SPEECH for _, words in history)
+        places = iter(said[:spoken])
+        turns = [(role, next(places) if words == SPEECH else [Piece(words.strip())]) for role, words in history]
+        parts = self._parts(said[spoken:], instruction, context)
+        chosen = [parts[name] for name in self.order if parts[name]]
+        if not self.chat:
+            earlier = [[_own(f"{role.capitalize()}: "), *message] for role, message in turns]
+            chosen = [*([[_own(self.system)]] if self.system else []), *earlier, *chosen]
+        content = [_own(self._edge(tokenizer, "begin")), *_joined(chosen, self.separator)]
+        content.append(_own(self._edge(tokenizer, "end")))
+        if self.chat:
+            return self._chat(tokenizer, content, turns)
+        return [*content[:-1], _own(self._ending(tokenizer).rstrip(" "))]
+
+    def _parts(self, said: list[list[Piece]], instruction: str, context: Sequence[str]) -> dict[str, list[Piece]]:
+        """What is in a message: speech, where the instruction has no place for it; context; instruction."""
         parts = {
-            "speech": said,
+            "speech": _joined(said, self.separator),
             "context": self._phrases(context),
             "instruction": [Piece(instruction)] if instruction else [],
         }
-        if SPEECH in instruction:
-            before, after = _split_instruction(instruction)
-            parts |= {"speech": [], "instruction": [Piece(before), *said, Piece(after)]}
-        chosen = [parts[name] for name in self.order if parts[name]]
-        if not self.chat:
-            turns = [[Piece(f"{role.capitalize()}: {words}")] for role, words in history]
-            chosen = [*([[_own(self.system)]] if self.system else []), *turns, *chosen]
-        content = [_own(self._edge(tokenizer, "begin"))]
-        for number, part in enumerate(chosen):
-            content += [_own(self.separator), *part] if number else part
-        content.append(_own(self._edge(tokenizer, "end")))
-        if self.chat:
-            return self._chat(tokenizer, content, history)
-        return [*content[:-1], _own(self._ending(tokenizer).rstrip(" "))]
+        first, *others = instruction.split(SPEECH)
+        if others or not said:
+            if len(others) != len(said):
+                raise UserError(
+                    f"the instruction {instruction!r} has {len(others)} places {SPEECH}, and {len(said)} recording(s) "
+                    f"are given for it; write {SPEECH} once for each, or leave it out"
+                )
+            between = [part for pieces, text in zip(said, others, strict=True) for part in (*pieces, Piece(text))]
+            parts |= {"speech": [], "instruction": [Piece(first), *between]}
+        return parts
 
-    def _chat(self, tokenizer: AbsTokenizer, content: list[Piece], history: Sequence) -> list[Piece]:
+    def _chat(self, tokenizer: AbsTokenizer, content: list[Piece], turns: list[tuple[str, list[Piece]]]) -> list[Piece]:
         """The chat template's text around the messages."""
-        system = [("system", _own(self.system.strip()))] if self.system else []
-        turns = [(role, Piece(words.strip())) for role, words in history]
+        system = [("system", [_own(self.system.strip())])] if self.system else []
         if turns and turns[-1][0] == "user":  # not answered: the beginning of the message that is, as roles alternate
-            content = [turns.pop()[1], _own(self.separator), *content]
+            *turns, (_, unanswered) = turns
+            content = [*unanswered, _own(self.separator), *content]
         messages = [*system, *turns]
         frame = tokenizer.chat_frame((*(role for role, _ in messages), "user"), self.date)
         pieces = []
         for text, (_, message) in zip(frame, messages, strict=False):
-            pieces += [_own(text), message]
+            pieces += [_own(text), *message]
         return [*pieces, _own(frame[-2]), *_stripped(content), _own(frame[-1])]
 
     def _phrases(self, context: Sequence[str]) -> list[Piece]:
@@ -276,12 +310,10 @@ def _stripped(content: Sequence[Piece]) -> list[Piece]:
     return kept
 
 
-def _split_instruction(instruction: str) -> tuple[str, str]:
-    """Text before and after the speech."""
-    before, *after = instruction.split(SPEECH)
-    if len(after) > 1:
-        raise UserError(f"the instruction {instruction!r} has {len(after)} places {SPEECH}, but one recording is given")
-    return before, after[0]
+def _joined(parts: Sequence[Sequence[Piece]], separator: str) -> list[Piece]:
+    """Parts with the separator between them."""
+    between = [piece for part in parts for piece in (_own(separator), *part)]
+    return between[1:]
 
 
 def _split_format(context_format: str) -> tuple[str, str]:

@@ -60,6 +60,7 @@ from slm_espnet.training.launch import LAUNCH_OPTIONS
 from slm_espnet.training.loading import SharedIterFactory
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
+from slm_espnet.training.saving import discard_left
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.shapes import Shapes, known_shapes, read_shapes
 from slm_espnet.training.shaping import TOKENS, with_prompts
@@ -244,9 +245,11 @@ class SLMTask(AbsTask):
 
     @staticmethod
     def _lock(output_dir: Path) -> Lock:
-        """The lock of a training's directory, which is made."""
+        """The lock of a training's directory, which is made and cleared of what a killed training left."""
         output_dir.mkdir(parents=True, exist_ok=True)
-        return Lock(output_dir / ".lock", "the training")
+        lock = Lock(output_dir / ".lock", "the training")
+        discard_left(output_dir)
+        return lock
 
     @staticmethod
     def _writes(args: argparse.Namespace) -> bool:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS = os.environ.get("TEST_THREADS", "1")  # no result may depend on it: TEST_THREADS=4 make test tries another
+os.environ["OMP_NUM_THREADS"] = THREADS
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # commands that tests start find the toolkit as the tests do
 TOP = Path(__file__).resolve().parents[1]
@@ -39,10 +40,10 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Two cores and small tensors: more threads only wait for each other."""
+def few_threads():
+    """Two cores and small tensors: more threads than one only wait for each other."""
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+        sys.modules["torch"].set_num_threads(int(THREADS))
 
 
 @pytest.fixture(autouse=True)

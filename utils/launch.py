@@ -42,6 +42,7 @@ from launcher.ssh import SshBackend  # noqa: E402
 
 BACKENDS = {"local": LocalBackend, "slurm": SlurmBackend, "ssh": SshBackend}
 TAIL = 5  # log lines shown of a failed job
+INTERRUPTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SHOWN = 3  # failed jobs whose logs are shown
 
 
@@ -105,11 +106,14 @@ def _backend(arguments: Sequence[str]) -> tuple[LocalBackend | SlurmBackend | Ss
 
 
 def _interrupt(number: int, _frame: object) -> None:
+    for one in INTERRUPTS:  # a second Ctrl-C, or one that follows TERM, must not break off the ending of the jobs
+        if signal.getsignal(one) != signal.SIG_IGN:  # not set now: a job that just starts would ignore it, too
+            signal.signal(one, lambda *_: None)
     raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+    for signal_number in INTERRUPTS:
         if signal.getsignal(signal_number) != signal.SIG_IGN:  # nohup
             signal.signal(signal_number, _interrupt)
     sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def read_speech(speech: Any, rate: int | None, sampling_rate: int) -> np.ndarray
     return soxr.resample(samples, int(rate), sampling_rate).astype(np.float32, copy=False)
 
 
+def recordings_of(speech: Any) -> tuple[Any, ...]:
+    """The recordings of one prompt: those of a tuple, but for a pair (array, rate), which is one."""
+    is_pair = isinstance(speech, tuple) and len(speech) == 2 and isinstance(speech[1], Real | np.number)
+    return speech if isinstance(speech, tuple) and not is_pair else (speech,)
+
+
 def _as_float(speech: Any) -> np.ndarray:
     """(N,) float32 of an array; channels, on the shorter axis, are mixed."""
     values = np.asarray(speech)
@@ -67,8 +74,14 @@ def _as_float(speech: Any) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def check_length(samples: np.ndarray, encoder: Any, name: str) -> None:
-    """Raises: UserError: too short for one frame of the encoder."""
+def check_length(samples: np.ndarray, encoder: Any, name: str, max_seconds: float = math.inf) -> None:
+    """Raises: UserError: too short for one frame of the encoder, or too long for one of several in a prompt."""
+    seconds = len(samples) / encoder.sampling_rate
+    if seconds > max_seconds:
+        raise UserError(
+            f"{name}: {seconds:.1f} s long; of several recordings in one prompt only the first of the instruction is "
+            f"cut into pieces, the others may have up to {max_seconds:g} s"
+        )
     if len(samples) < encoder.min_samples:
         least = math.ceil(1000 * encoder.min_samples / encoder.sampling_rate)
         raise UserError(f"{name}: too short for one frame of the speech encoder; at least {least} ms are needed")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from slm_espnet.errors import UserError
+from slm_espnet.prompt import SPEECH
 from slm_espnet.tasks import DEFAULT_VARIANT, Task
 
 HISTORY = "history"  # name of the field, and of the variant of a task that has it
@@ -64,14 +65,20 @@ class Instructions:
 
     def in_turns(
         self, instruction: str | None = None, language: str | None = None, history: Sequence[Any] = (), **fields: str
-    ) -> tuple[str, Turns]:
-        """As `resolve`, with earlier turns apart where they can be those of a chat template.
+    ) -> tuple[str, Turns, tuple[Any, ...]]:
+        """As `resolve`, with earlier turns apart where they can be those of a chat template, and their recordings.
 
         They are not where a task's wording has a place for them, as it was trained with, or where others than user and
-        assistant speak: then the text has them.
+        assistant speak: then the text has them. Turns that were spoken are always apart; as words they have `<speech>`.
         """
-        turns = () if not self.chat or instruction is None or instruction in self.tasks else as_turns(history)
-        return self.resolve(instruction, language, () if turns else history, **fields), turns
+        history, spoken = spoken_turns(history)
+        of_task = instruction is None or instruction in self.tasks
+        turns = as_turns(history) if spoken or (self.chat and not of_task) else ()
+        if spoken and not turns:
+            raise UserError(
+                "earlier turns of which some were spoken must be those of user and assistant by turns, the user first"
+            )
+        return self.resolve(instruction, language, () if turns else history, **fields), turns, spoken
 
     def is_of(self, instruction: str, names: Collection[str]) -> bool:
         """Whether a resolved instruction is a wording of one of the named tasks, whatever its fields; `all` is any."""
@@ -118,6 +125,22 @@ def format_history(history: Sequence[Any]) -> str:
     return " ".join(" ".join(turns).split())
 
 
+def spoken_turns(history: Sequence[Any]) -> tuple[Sequence[Any], tuple[Any, ...]]:
+    """The turns, with `<speech>` as the words of those that were spoken; and their recordings."""
+    if isinstance(history, str) or all(isinstance(turn, str) for turn in history):
+        return history, ()
+    turns, recordings = [], []
+    for turn in history:
+        role, said = (turn["role"], turn["content"]) if isinstance(turn, Mapping) else (None, None)
+        if isinstance(turn, Sequence) and not isinstance(turn, str) and len(turn) == 2:
+            role, said = turn
+        if said is not None and not isinstance(said, str):
+            recordings.append(said)
+            turn = (role, SPEECH)
+        turns.append(turn)
+    return turns, tuple(recordings)
+
+
 def as_turns(history: Sequence[Any]) -> Turns:
     """Turns of user and assistant, those of the same one joined; none where anybody else speaks or begins."""
     turns: list[tuple[str, str]] = []
@@ -128,6 +151,8 @@ def as_turns(history: Sequence[Any]) -> Turns:
             return ()
         role, words = str(turn[0]).lower(), str(turn[1]).strip()
         if turns and turns[-1][0] == role:
+            if SPEECH in (words, turns[-1][1]):
+                return ()
             words = f"{turns.pop()[1]}\n{words}"
         turns.append((role, words))
     return tuple(turns) if turns and turns[0][0] == "user" else ()  # which many templates insist on

@@ -11,6 +11,8 @@
     slm("talk.mp3").segments                              # any length; the times of its pieces
     slm("a.wav", context=["Ng", "Okafor"])                # phrases that may occur
     slm("a.wav", "Reply to the speaker", history=[("User", "hello"), ("Assistant", "hi")])
+    slm(("a.wav", "b.wav"), "Do <speech> and <speech> say the same?")    # several recordings in one prompt: a tuple
+    slm("c.wav", "Reply", history=[("User", Path("a.wav")), ("Assistant", "hi")])    # an earlier turn that was spoken
     slm(text="good morning", instruction="Translate this to Spanish")    # the untouched language model
     for text in slm.stream("a.wav"):                      # the answer while it is generated, see api/stream.py
         print(text)
@@ -23,13 +25,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from slm_espnet.api.audio import check_length, read_speech
+from slm_espnet.api.audio import check_length, read_speech, recordings_of
 from slm_espnet.api.files import find_files, usual_request
 from slm_espnet.api.foundations import build_pipeline, llm_location, with_models
 from slm_espnet.api.instructions import Instructions, Turns
-from slm_espnet.api.questions import Question, Work, each
+from slm_espnet.api.questions import Question, Work, each, name_of, names_beside
 from slm_espnet.api.results import Answer, Timings
 from slm_espnet.api.settings import read_settings
 from slm_espnet.api.stream import AnswerStream
@@ -160,14 +163,17 @@ class SLMInference:
         """Answer about speech, or about text in its place.
 
         Args:
-            speech: a path, an array, a pair (array, rate), or a list of those.
+            speech: a path, an array, a pair (array, rate), or a list of those. A tuple of recordings is one prompt with
+                several: `<speech>` in the instruction is the place of each; without it they stand one after another.
             instruction: words, the name of a task, or a list of such; None: recognition.
             rate: Hz of arrays that come without their own.
-            text: in place of speech; the language model then reads what it would have read without an adapter.
+            text: in place of speech; the language model then reads what it would have read without an adapter. A tuple
+                where it stands in place of several recordings.
             language: code of the language spoken, for a task's wording.
             context: phrases that may occur, or a list of such lists.
             history: earlier turns of the dialog. With a chat template and an instruction in words they are its turns,
-                else they stand in the instruction.
+                else they stand in the instruction. A turn that was spoken has a recording (`Path`, array or pair) in
+                place of its words.
             fields: others of a task's wording, such as target="en" or question="…".
 
         Returns:
@@ -207,7 +213,7 @@ class SLMInference:
         if isinstance(given, list):
             raise UserError("stream takes one recording or text; call the model itself for a list")
         (said,) = self._instructions(instruction, 1, language=language, history=history, **fields)
-        work = self._work([self._question(given, *said, context)], rate, text is not None)
+        work = self._work([self._question(given, *said, context)], rate, is_text=text is not None)
         return AnswerStream(work, self._decoder(work))
 
     def _only_one(self, speech: Any, text: Any) -> Any:
@@ -215,16 +221,21 @@ class SLMInference:
             raise UserError("give either speech or text=")
         return speech if text is None else text
 
-    def _instructions(self, instruction: Any, count: int, **values: Any) -> list[tuple[str, Turns]]:
-        """Texts, each with the earlier turns that are not in it."""
+    def _instructions(self, instruction: Any, count: int, **values: Any) -> list[tuple[str, Turns, tuple[Any, ...]]]:
+        """Texts, each with the earlier turns that are not in it, and the recordings of those turns."""
         wanted = instruction if isinstance(instruction, list | tuple) else [instruction] * count
         return [self.instructions.in_turns(one, **values) for one in each(list(wanted), count, "instruction")]
 
-    def _question(self, source: Any, said: str, history: Turns, context: Sequence[str]) -> Question:
+    def _question(
+        self, source: Any, said: str, history: Turns, before: tuple[Any, ...], context: Sequence[str]
+    ) -> Question:
         recognition = recognition_tasks(self.instructions.tasks)
         drafted = split_names(self.settings.search.ctc_draft_tasks) or recognition
         repeats, recognizes = (self.instructions.is_of(said, names) for names in (drafted, recognition))
-        return Question(source, said, tuple(context), repeats, recognizes, history)
+        if isinstance(source, tuple) and not source:
+            raise UserError("an empty tuple was given in place of recordings")
+        own, *after = recordings_of(source)
+        return Question(own, said, tuple(context), repeats, recognizes, history, before, tuple(after))
 
     def _answer(self, questions: list[Question], rate: int | None, is_text: bool) -> list[Answer]:
         if not questions:
@@ -245,11 +256,23 @@ class SLMInference:
         samples = [read_speech(question.source, rate, self.sampling_rate) for question in questions]
         for question, one in zip(questions, samples, strict=True):
             check_length(one, self.pipeline.encoder, question.name)
-        work = Work.of_speech(questions, samples, self.pipeline.encoder, self.cutting)
+        beside = self._beside(questions, rate)
+        work = Work.of_speech(questions, samples, self.pipeline.encoder, self.cutting, beside)
         read = time.perf_counter()
         work.encodings = encode_waveforms(self.pipeline, work.waveforms())
         work.reading, work.encoding = read - began, time.perf_counter() - read
         return work
+
+    def _beside(self, questions: list[Question], rate: int | None) -> dict[str, np.ndarray]:
+        """Samples of the recordings beside the questions' own, by name; they are not cut."""
+        beside: dict[str, np.ndarray] = {}
+        for number, question in enumerate(questions):
+            before, after = names_beside(number, question)
+            named = zip([*before, *after], [*question.before, *question.after], strict=True)
+            for name, source in named:
+                beside[name] = read_speech(source, rate, self.sampling_rate)
+                check_length(beside[name], self.pipeline.encoder, name_of(source), self.cutting.max_seconds)
+        return beside
 
     def _decoder(self, work: Work) -> Decoder:
         biaser = None

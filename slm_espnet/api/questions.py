@@ -28,19 +28,26 @@ from slm_espnet.speech_encoder.base import AbsSpeechEncoder
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """One recording or text, and what is asked about it."""
+    """One recording or text, or several in one prompt, and what is asked about it."""
 
-    source: Any  # as `read_speech` takes it, or a text
+    source: Any  # as `read_speech` takes it, or a text; the first of the instruction's
     instruction: str
     context: tuple[str, ...] = ()
     repeats: bool = False  # the CTC hypothesis is a draft of the answer
     recognizes: bool = False  # the answer should be what was said
     history: tuple[tuple[str, str], ...] = ()  # earlier turns that are not in the instruction
+    before: tuple[Any, ...] = ()  # recordings of the history's spoken turns
+    after: tuple[Any, ...] = ()  # further recordings (or texts) of the instruction
 
     @property
     def name(self) -> str:
         """For errors."""
-        return str(self.source) if isinstance(self.source, str | Path) else "the given speech"
+        return name_of(self.source)
+
+
+def name_of(source: Any) -> str:
+    """A recording as errors name it."""
+    return str(source) if isinstance(source, str | Path) else "the given speech"
 
 
 def each(values: list[Any], count: int, name: str) -> list[Any]:
@@ -59,6 +66,7 @@ class Work:
     samples: list[np.ndarray] = field(default_factory=list)  # (N,) of each question
     sampling_rate: int = 1  # Hz
     pieces: list[list[Piece]] = field(default_factory=list)  # of each question
+    beside: dict[str, np.ndarray] = field(default_factory=dict)  # samples of the questions' other recordings, by name
     silent: frozenset[str] = frozenset()  # names of pieces that cannot hold speech: recognition gives nothing there
     encodings: dict[str, Encoding] = field(default_factory=dict)  # of each piece, by name
     encoder: AbsSpeechEncoder | None = None
@@ -69,8 +77,11 @@ class Work:
     def of_texts(cls, questions: list[Question]) -> Work:
         """Texts in place of speech."""
         for question in questions:
-            if not isinstance(question.source, str) or not question.source.strip():
-                raise UserError(f"text= takes strings that are not empty, not {question.source!r}")
+            if question.before:
+                raise UserError("text= takes the place of all speech; give the earlier turns as words, too")
+            for text in (question.source, *question.after):
+                if not isinstance(text, str) or not text.strip():
+                    raise UserError(f"text= takes strings that are not empty, not {text!r}")
         return cls(questions, is_text=True)
 
     @classmethod
@@ -80,21 +91,22 @@ class Work:
         samples: list[np.ndarray],
         encoder: AbsSpeechEncoder,
         cutting: CuttingOptions,
+        beside: dict[str, np.ndarray],
     ) -> Work:
-        """Recordings at the encoder's rate, cut where they are long."""
+        """Recordings at the encoder's rate, cut where they are long; `beside` by the names of `names_beside`."""
         rate = encoder.sampling_rate
         pauses: CTCEncoder | None = None if encoder.blank_id is None else encoder
         pieces = [cut_waveform(one, rate, pauses, cutting) for one in samples]
         least = encoder.min_samples / rate
         pieces = [[p for p in some if p.stop - p.start >= least] or some[:1] for some in pieces]
-        work = cls(questions, False, samples, rate, pieces, encoder=encoder)
+        work = cls(questions, False, samples, rate, pieces, beside, encoder=encoder)
         work.silent = frozenset(name for name, one in work.waveforms().items() if not may_hold_speech(one, rate))
         return work
 
     @property
     def seconds(self) -> float:
         """Of all audio."""
-        return sum(len(one) for one in self.samples) / self.sampling_rate
+        return sum(len(one) for one in (*self.samples, *self.beside.values())) / self.sampling_rate
 
     def names(self, number: int) -> list[str]:
         """Names of the requests of a question, in order."""
@@ -102,9 +114,9 @@ class Work:
         return [f"{number:06d}.{piece:06d}" for piece in range(count)]
 
     def waveforms(self) -> dict[str, np.ndarray]:
-        """Samples of every piece, by name."""
+        """Samples of every piece, and of what is beside it in a prompt, by name."""
         rate = self.sampling_rate
-        return {
+        return self.beside | {
             name: samples[round(piece.start * rate) : round(piece.stop * rate)]
             for number, samples in enumerate(self.samples)
             for name, piece in zip(self.names(number), self.pieces[number], strict=True)
@@ -133,26 +145,30 @@ class Work:
                     question.instruction,
                     question.context,
                     question.history,
-                    text=question.source,
+                    text=question.source if not question.after else (question.source, *question.after),
                     repeats=question.repeats,
                     recognizes=question.recognizes,
                 )
             ]
-        return [
-            Request(
-                name,
-                question.instruction,
-                question.context,
-                question.history,
-                speech=partial(self.encodings.__getitem__, name),
-                frames=len(self.encodings[name].frames),
-                spoken=None if self.encoder.blank_id is None else self.encodings[name].ctc_hypothesis,
-                repeats=question.repeats,
-                recognizes=question.recognizes,
-            )
-            for name in self.names(number)
-            if not (question.recognizes and name in self.silent)
-        ]
+        asked = [name for name in self.names(number) if not (question.recognizes and name in self.silent)]
+        return [self._request(question, name, *names_beside(number, question)) for name in asked]
+
+    def _request(self, question: Question, name: str, before: list[str], after: list[str]) -> Request:
+        """The request of a piece."""
+        names = [*before, name, *after]
+        loads = tuple(partial(self.encodings.__getitem__, one) for one in names)
+        found = [self.encodings[one] for one in names]
+        return Request(
+            name,
+            question.instruction,
+            question.context,
+            question.history,
+            speech=loads if len(loads) > 1 else loads[0],
+            frames=sum(len(one.frames) for one in found),
+            spoken=None if self.encoder.blank_id is None else " ".join(one.ctc_hypothesis for one in found),
+            repeats=question.repeats,
+            recognizes=question.recognizes,
+        )
 
     def hearing(self, number: int) -> Hearing | None:
         """What the encoder made of a question's recording; None for text."""
@@ -219,6 +235,13 @@ class Work:
         )
 
 
+def names_beside(number: int, question: Question) -> tuple[list[str], list[str]]:
+    """Names of the recordings that stand before and after a question's own in its prompt."""
+    sides = ("before", question.before), ("after", question.after)
+    before, after = ([f"{number:06d}.{side}.{n}" for n in range(len(some))] for side, some in sides)
+    return before, after
+
+
 def _kept(encoding: Encoding) -> np.ndarray:
     """(T,) bool: frames that the vectors kept stand for."""
     changes = np.zeros(encoding.frames_total + 1, dtype=np.int64)
@@ -241,6 +264,6 @@ def _tokens(hypothesis: Hypothesis, tokenizer: AbsTokenizer) -> list[Token]:
     if hypothesis.from_ctc:
         return [Token(i, text, None) for i, text in zip(ids, texts, strict=True)]
     tokens = [Token(i, text, p) for i, text, p in zip(ids, texts, log_probs[: len(ids)], strict=True)]
-    if len(log_probs) > len(ids):
-        tokens.append(Token(tokenizer.eos_id, "", log_probs[-1]))
+    if hypothesis.end_id is not None:
+        tokens.append(Token(hypothesis.end_id, "", log_probs[-1]))
     return tokens

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slm_espnet.data import ffmpeg
 from slm_espnet.errors import UserError
+from slm_espnet.files import content_key
 
 SUFFIXES = (
     ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".sph", ".w64", ".caf", ".rf64",
 )  # fmt: skip  # what is taken of a folder; a file that is named itself may have any
-OTHER_SUFFIXES = (
-    ".m4a", ".mp4", ".webm", ".aac", ".wma", ".mov", ".mkv", ".avi", ".m4b", ".amr", ".3gp", ".mka", ".ac3", ".ape",
-)  # fmt: skip  # audio that libsndfile does not read
-OTHER_CURE = "convert them, for instance by `ffmpeg -i NAME.m4a NAME.wav`"
 RESERVED = ("transcribe", "failed")  # transcribe.json and failed.tsv of an output folder are the command's own
 
 
@@ -32,12 +30,11 @@ class RecordingFile:
         """A file for each format."""
         return [folder / f"{self.name}.{suffix}" for suffix in formats]
 
-    def is_done(self, folder: Path, formats: Sequence[str]) -> bool:
-        """All outputs are there, and none is older than the recording."""
-        files = self.outputs(folder, formats)
-        if not all(file.is_file() for file in files) or not self.path.is_file():
+    def is_done(self, folder: Path, formats: Sequence[str], contents: Mapping[str, str]) -> bool:
+        """All outputs are there, and are of what the recording holds, as far as that was noted by its name."""
+        if not all(file.is_file() for file in self.outputs(folder, formats)) or not self.path.is_file():
             return False
-        return min(file.stat().st_mtime_ns for file in files) >= self.path.stat().st_mtime_ns
+        return contents.get(self.name) in (None, content_key(self.path))
 
 
 def find_recordings(given: Sequence[str]) -> list[RecordingFile]:
@@ -49,7 +46,8 @@ def find_recordings(given: Sequence[str]) -> list[RecordingFile]:
     Raises:
         UserError: a folder has no recording, or two recordings would have the same outputs.
 
-    Of a folder hidden files and `__MACOSX` are left out, links are followed, and audio of other kinds is logged.
+    Of a folder hidden files and `__MACOSX` are left out, and links are followed. Kinds of audio that need ffmpeg are
+    taken where it is installed, else counted in one line of the log.
     """
     found: dict[Path, tuple[Path, Path]] = {}  # resolved → path, name with suffix
     for text in given:
@@ -82,6 +80,7 @@ def _stem(name: Path) -> Path:
 
 def _inside(folder: Path) -> list[Path]:
     """Recordings of a folder and of those below it, sorted; each folder once, however it is linked."""
+    suffixes = (*SUFFIXES, *ffmpeg.SUFFIXES) if ffmpeg.is_installed() else SUFFIXES
     found, others, seen = [], Counter(), set()
     for root, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -92,16 +91,15 @@ def _inside(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for path in (Path(root, name) for name in files if not name.startswith(".")):
             suffix = path.suffix.lower()
-            if suffix in SUFFIXES and path.is_file():
+            if suffix in suffixes and path.is_file():
                 found.append(path)
-            elif suffix in OTHER_SUFFIXES:
+            elif suffix in ffmpeg.SUFFIXES:
                 others[suffix] += 1
-    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(others.items()))
+    kinds = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(others.items()))
+    left_out = f"{others.total()} files need the program ffmpeg, which is not installed: {kinds}; {ffmpeg.CURE}"
     if not found:
-        cure = f"it has {kinds}: {OTHER_CURE}" if others else "name the files themselves"
-        raise UserError(f"{folder} has no recordings ({' '.join(SUFFIXES)}); {cure}")
+        cure = left_out if others else "name the files themselves"
+        raise UserError(f"{folder} has no recordings ({' '.join(suffixes)}); {cure}")
     if others:
-        logging.getLogger(__name__).warning(
-            "%s: %d files of kinds that are not read are left out: %s; %s", folder, others.total(), kinds, OTHER_CURE
-        )
+        logging.getLogger(__name__).warning("%s: %s", folder, left_out)
     return sorted(found)

@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from slm_espnet.long_audio.subtitles import Layout, cues_of
+
 if TYPE_CHECKING:
-    from slm_espnet.api.results import Answer, Segment
+    from slm_espnet.api.results import Answer
 
 
 def as_txt(answer: Answer) -> str:
@@ -17,22 +19,21 @@ def as_txt(answer: Answer) -> str:
     return f"{_one_line(answer.text)}\n"
 
 
-def as_srt(answer: Answer) -> str:
-    """SubRip subtitles, one cue for each segment that has words."""
+def as_srt(answer: Answer, layout: Layout | None = None) -> str:
+    """SubRip subtitles; layout says what a cue may be."""
     cues = []
-    for number, segment in enumerate(_spoken(answer), 1):
-        times = f"{_clock(segment.start, ',')} --> {_clock(segment.stop, ',')}"
-        cues.append(f"{number}\n{times}\n{_one_line(segment.text)}\n")
+    for number, cue in enumerate(cues_of(answer.segments, layout), 1):
+        lines = "\n".join(cue.lines)
+        cues.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.stop, ',')}\n{lines}\n")
     return "\n".join(cues)
 
 
-def as_vtt(answer: Answer) -> str:
+def as_vtt(answer: Answer, layout: Layout | None = None) -> str:
     """WebVTT subtitles, likewise."""
-    cues = [
-        f"{_clock(segment.start, '.')} --> {_clock(segment.stop, '.')}\n"
-        f"{html.escape(_one_line(segment.text), quote=False)}\n"
-        for segment in _spoken(answer)
-    ]
+    cues = []
+    for cue in cues_of(answer.segments, layout):
+        lines = "\n".join(html.escape(line, quote=False) for line in cue.lines)
+        cues.append(f"{_clock(cue.start, '.')} --> {_clock(cue.stop, '.')}\n{lines}\n")
     return "\n".join(["WEBVTT\n", *cues])
 
 
@@ -60,7 +61,8 @@ def as_json(answer: Answer) -> str:
     return json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-WRITERS: dict[str, Callable[[Answer], str]] = {
+SUBTITLES = ("srt", "vtt")  # which a Layout is given, too
+WRITERS: dict[str, Callable[..., str]] = {
     "txt": as_txt,
     "srt": as_srt,
     "vtt": as_vtt,
@@ -71,10 +73,6 @@ WRITERS: dict[str, Callable[[Answer], str]] = {
 
 def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
-
-
-def _spoken(answer: Answer) -> list[Segment]:
-    return [segment for segment in answer.segments if segment.text.strip()]
 
 
 def _one_line(text: str) -> str:

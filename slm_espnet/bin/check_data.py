@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from slm_espnet.errors import UserError, run_main
@@ -37,9 +38,9 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = get_parser().parse_args()
+    options = get_parser().parse_args(argv)
     if options.output_dir is not None and (options.fix != "true" or len(options.data_dirs) > 1):
         raise UserError("--output_dir goes with --fix true and one data directory")
     failures = []

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from slm_espnet.bin.config_file import add_config_option, parse_with_config, str2bool
 from slm_espnet.decoding.types import DRAFT_CHOICES, DecodingOptions
@@ -115,8 +116,14 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--num_jobs", type=int, default=1, help="Number of jobs")
     group.add_argument("--merge", type=str2bool, nargs="?", const=True, default=False, help="Join the finished jobs")
     group.add_argument("--overwrite", type=str2bool, nargs="?", const=True, default=False, help="Decode afresh")
+    group.add_argument(
+        "--when_changed",
+        choices=("refuse", "remake"),
+        default="refuse",
+        help="What to do with results of other settings, another model or other data: an error, or decode afresh",
+    )
     group.add_argument("--max_failed", type=float, default=0.01, help="More than this share left out is an error")
-    group.add_argument("--ngpu", type=int, default=0, help="1: decode on a GPU")
+    group.add_argument("--ngpu", type=int, default=0, help="GPUs; more than 1 where the LLM does not fit on one")
     group.add_argument("--num_threads", type=int, default=1, help="CPU threads")
     group.add_argument("--dtype", default="", help="dtype of the LLM instead of the configured one")
     group.add_argument("--log_interval", type=float, default=10.0, help="Seconds between progress lines")
@@ -127,7 +134,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_with_config(get_parser(), argv)
     check_arguments(args)
     from slm_espnet.decoding.merging import merge
-    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
 
     run = DecodingRun(args)
@@ -139,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{data_dir}: no rows of the chosen task(s), nothing to decode")
             empty.append(data_dir)
             continue
-        if (not args.overwrite or args.merge) and is_merged(output_dir, decoding.settings):
+        if (not args.overwrite or args.merge) and is_decoded(args, output_dir, decoding.settings):
             print(f"{output_dir}: already decoded")
             put_together(data_dir, output_dir)
             continue
@@ -152,6 +158,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(empty) == len(args.data_dir):
         raise UserError(f"--tasks {args.tasks}: no rows of them in {', '.join(map(str, empty))}")
     return status
+
+
+def is_decoded(args: argparse.Namespace, output_dir: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether results are complete; those of other settings are refused, or said to be made again (--when_changed).
+
+    Jobs leave such results where they are; merging replaces them.
+    """
+    from slm_espnet.decoding.results import difference, is_merged
+
+    merged = output_dir / "settings.json"
+    if args.when_changed == "refuse" or not (different := difference(merged, settings)):
+        return is_merged(output_dir, settings)
+    print(f"{output_dir}: made again, for something has changed ({different})", flush=True)
+    if args.merge or args.num_jobs == 1:
+        merged.unlink(missing_ok=True)
+    return False
 
 
 def put_together(data_dir: Path, output_dir: Path) -> None:

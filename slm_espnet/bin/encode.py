@@ -5,6 +5,7 @@
 
 in one process, or as jobs 1 to N of `--job J --num_jobs N` and then `--merge true --num_jobs N`. Several sets share one
 loaded encoder. A call that finds its work done returns at once; a killed one is made again and goes on where it was.
+A recording that was replaced under its old name is encoded anew, one that was moved is not.
 Recordings that cannot be encoded are listed with their reason in left_out.tsv. Exit status 1 when more than
 --max_failed of them cannot, after all others are done.
 """
@@ -85,20 +86,16 @@ def check(args: argparse.Namespace) -> None:
 
 def encode_sets(args: argparse.Namespace, request: Any, described: dict, sets: list[tuple[list, Path]]) -> bool:
     """Run this job's part of every set that is not done; whether too much was left out of one."""
+    from slm_espnet.encodings.contents import with_contents
     from slm_espnet.encodings.layout import job_lock_path
-    from slm_espnet.encodings.plan import audio_digest, job_is_done, set_is_done
     from slm_espnet.files import make_directory
     from slm_espnet.locks import Lock
 
     job = args.job or 1
     to_do = [
-        (recordings, output)
+        (with_contents(recordings, output), output)
         for recordings, output in sets
-        if args.overwrite == "true"
-        or not (
-            set_is_done(output, described, audio_digest(recordings))
-            or job_is_done(output, job, args.num_jobs, described, audio_digest(recordings))
-        )
+        if args.overwrite == "true" or not nothing_to_do(recordings, output, job, args.num_jobs, described)
     ]
     if not to_do:
         return False
@@ -113,6 +110,21 @@ def encode_sets(args: argparse.Namespace, request: Any, described: dict, sets: l
             result = run_job(pipeline, recordings, output, described, options)
             failed |= conclude(result, args, pipeline.fingerprint, recordings, output, described, options)
     return failed
+
+
+def nothing_to_do(recordings: list[Recording], output: Path, job: int, num_jobs: int, described: dict) -> bool:
+    """Whether a job's part of a set, or the whole set, was encoded from what the recordings hold now.
+
+    A job looks at its own recordings alone, unless it finds work, or the set was divided into another number of jobs.
+    """
+    from slm_espnet.encodings.contents import changed, contents_digest, with_contents
+    from slm_espnet.encodings.plan import audio_digest, job_is_done, set_is_done, share
+
+    audio = audio_digest(recordings)
+    mine = with_contents(share(recordings, job, num_jobs), output)
+    if job_is_done(output, job, num_jobs, described, audio, contents_digest(mine)) and not changed(mine, output):
+        return True
+    return set_is_done(output, described, audio) and not changed(with_contents(recordings, output), output)
 
 
 def conclude(
@@ -141,6 +153,13 @@ def conclude(
     return False
 
 
+def say_changed(changed: list[Recording], output: Path) -> None:
+    """One line about recordings of a complete set that were replaced."""
+    if changed:
+        named = ", ".join(str(recording.source) for recording in changed[:3]) + (", …" if len(changed) > 3 else "")
+        print(f"{output}: {len(changed)} recordings have changed since they were encoded: {named}")
+
+
 def say_failed(listed: Path, left_out: int, recordings: int, max_failed: float) -> None:
     """One line about too many recordings left out."""
     print(
@@ -152,7 +171,8 @@ def say_failed(listed: Path, left_out: int, recordings: int, max_failed: float) 
 
 def merge_sets(args: argparse.Namespace, described: dict, sets: list[tuple[list, Path]]) -> bool:
     """Put parts together; whether too much was left out of a set."""
-    from slm_espnet.encodings.layout import job_lock_path
+    from slm_espnet.encodings.contents import changed, with_contents, write_contents
+    from slm_espnet.encodings.layout import CONTENTS, job_lock_path
     from slm_espnet.encodings.merge import merge
     from slm_espnet.encodings.plan import audio_digest, set_is_done
     from slm_espnet.files import make_directory
@@ -160,9 +180,14 @@ def merge_sets(args: argparse.Namespace, described: dict, sets: list[tuple[list,
 
     failed = False
     for recordings, output in sets:
-        if args.overwrite == "false" and set_is_done(output, described, audio_digest(recordings)):
+        recordings = with_contents(recordings, output)
+        news = changed(recordings, output)
+        if args.overwrite == "false" and not news and set_is_done(output, described, audio_digest(recordings)):
             print(f"{output}: done before")
+            if not (output / CONTENTS).exists():  # encoded before contents were kept
+                write_contents(recordings, output)
             continue
+        say_changed(news, output)
         make_directory(output)
         with Lock(job_lock_path(output, "merge"), "the index of these encodings"):
             summary = merge(recordings, output, args.num_jobs, described, args.max_failed)

@@ -69,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--output_dir must be another directory than --data_dir")
     from slm_espnet.data.datadir import read_data_dir
     from slm_espnet.decoding.merging import merge
-    from slm_espnet.decoding.results import is_merged
     from slm_espnet.decoding.run import DecodingRun, SetDecoding
     from slm_espnet.training.self_targets import ask, load_instructions, read_marker
 
@@ -80,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = DecodingRun(decoding_arguments(args))
     answers = args.output_dir / ANSWERS
     decoding = SetDecoding(run, args.data_dir, None, answers, questions)
-    if (not args.overwrite or args.merge) and is_merged(answers, decoding.settings):
+    if (not args.overwrite or args.merge) and decode.is_decoded(args, answers, decoding.settings):
         marker = read_marker(args.output_dir)
         if marker is not None and marker["settings"] == decoding.settings:
             print(f"{args.output_dir}: already made")

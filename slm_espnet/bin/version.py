@@ -1,61 +1,54 @@
-"""What a report of a fault needs: versions, where the toolkit lies, and the machine.
+"""Versions, machine and places: what a report of a bug needs.
 
-    python -m slm_espnet.bin.version             # paste what it prints into the report
+    slm-espnet version
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
-import slm_espnet
+from slm_espnet import __version__
 from slm_espnet.errors import run_main
-from slm_espnet.scoring.environment import git_commit, hardware
+from slm_espnet.scoring.environment import git_commit, hardware, package_version
+from slm_espnet.toolkit import SHARE
 
 PACKAGES = (
-    "torch", "torchaudio", "transformers", "peft", "accelerate", "espnet", "espnet_model_zoo", "numpy", "lhotse",
-    "kaldiio", "soundfile", "sentencepiece", "huggingface_hub", "gradio", "setuptools",
+    "espnet", "torch", "torchaudio", "transformers", "tokenizers", "safetensors", "peft", "accelerate",
+    "huggingface_hub", "lhotse", "numpy", "soundfile", "soxr", "sentencepiece", "sacrebleu", "jiwer", "gradio",
 )  # fmt: skip
+PROGRAMS = ("ffmpeg", "sbatch", "nvidia-smi", "git")
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "SLURM_JOB_ID", "VIRTUAL_ENV")
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Options."""
-    return argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+def facts() -> dict[str, str]:
+    """What the command prints, by name."""
+    found = {
+        "slm_espnet": f"{__version__}, commit {git_commit(Path(__file__).parent)}",
+        "python": f"{platform.python_version()}, {sys.executable}",
+        "system": platform.platform(),
+        "hardware": hardware(),
+        "recipes": str((SHARE / "egs2").resolve()),
+    }
+    found |= {name: package_version(name) for name in PACKAGES}
+    found |= {name: shutil.which(name) or "not on PATH" for name in PROGRAMS}
+    return found | {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the lines."""
-    get_parser().parse_args(argv)
-    place = Path(slm_espnet.__file__).parent
-    print(f"slm_espnet {slm_espnet.__version__}, {place}, commit {git_commit(place)}")
-    print(f"Python {platform.python_version()}, {sys.executable}, {platform.platform()}")
-    print(f"machine: {hardware()}")
-    for name in PACKAGES:
-        print(_package(name))
-    print(_cuda())
+    """Run the command."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
+    values = facts()
+    width = max(map(len, values))
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
     return 0
-
-
-def _package(name: str) -> str:
-    try:
-        return f"{name} {metadata.version(name)}"
-    except metadata.PackageNotFoundError:
-        return f"{name} not installed"
-
-
-def _cuda() -> str:
-    try:
-        torch = importlib.import_module("torch")
-    except (ImportError, OSError) as error:
-        return f"torch does not import: {error}"
-    return f"torch.version.cuda {torch.version.cuda}, {torch.cuda.device_count()} GPUs visible to torch"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Audio files whose header does not tell how long they are: wav that was never closed, flac, mp3 without its count."""
+"""What headers of audio files tell of their length, where libsndfile believes them too much or too little.
+
+Wav that was never closed, flac from a pipe and mp3 without its count do not tell it: it is found in the samples. Files
+that were cut tell more than there is, and libsndfile reads what is left without a word.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 TO_THE_END = (0x7FFFFFFF).to_bytes(4, "little")  # a data size that libsndfile takes for "to the end of the file"
+OGG_PAGE = 1 << 16  # bytes: longer than any page
 FLAC_TAIL = 1 << 17  # bytes at the end that hold a whole frame
 MP3_RATES = (44100, 48000, 32000)  # of MPEG 1; MPEG 2 has a half, 2.5 a quarter
 MP3_KBPS = {
@@ -46,6 +51,56 @@ class Overlay(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def missing_bytes(stream: io.BufferedIOBase) -> int:
+    """Bytes of samples that the header tells of and that are not there; the stream is at its beginning again.
+
+    For wav (RF64, W64), AIFF, 8SVX and AU; 0 for others, and where nobody knew the length when the header was written.
+    """
+    head = stream.read(40)
+    size = stream.seek(0, os.SEEK_END)
+    end = 0
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        end = _end_of_chunk(stream, (b"data",), "little", size)
+        if head[:4] == b"RF64" and head[12:16] == b"ds64":
+            end = int.from_bytes(head[28:36], "little")  # without the chunks before, which are small
+    elif head[:4] == b"FORM":
+        end = _end_of_chunk(stream, (b"SSND", b"BODY"), "big", size)
+    elif head[:4] == b".snd" and head[8:12] != b"\xff" * 4:
+        end = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
+    elif head[:4] == b"riff":
+        end = int.from_bytes(head[16:24], "little")
+    stream.seek(0)
+    return max(0, end - size)
+
+
+def is_open_ogg(stream: io.BufferedIOBase) -> bool:
+    """Whether an ogg file's last page is not whole or not marked as the end; the stream is at its beginning again."""
+    head = stream.read(4)
+    tail = b""
+    if head == b"OggS":
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - OGG_PAGE))
+        tail = stream.read()
+    stream.seek(0)
+    page = tail[tail.rfind(b"OggS") :]
+    if head != b"OggS" or len(page) < 27:
+        return head == b"OggS"
+    size = 27 + page[26] + sum(page[27 : 27 + page[26]])  # header, and what its table of segments tells
+    return not page[5] & 4 or size > len(page)
+
+
+def _end_of_chunk(stream: io.BufferedIOBase, names: tuple[bytes, ...], order: str, size: int) -> int:
+    """Where the first chunk of one of these names ends; 0 where there is none, or its size stands for "unknown"."""
+    at = 12
+    while at + 8 <= size:
+        stream.seek(at)
+        head = stream.read(8)
+        length = int.from_bytes(head[4:], order)
+        if head[:4] in names:
+            return 0 if length >= 0xFFFFFF00 or 0x7FFFFF00 <= length <= 0x80000000 else at + 8 + length
+        at += 8 + length + length % 2
+    return 0
 
 
 def with_known_length(stream: io.BufferedIOBase) -> io.IOBase:

@@ -202,7 +202,8 @@ class CorpusWriter:
             if self.options.subset and len(found.kept) == self.options.subset:
                 break
             found.tried += 1
-            problem = self._audio_problem(row.audio, where)
+            problems = (self._audio_problem(source, where) for source in row.recordings)
+            problem = next(filter(None, problems), None)
             if problem is None:
                 found.kept.append(row)
             else:

@@ -12,6 +12,8 @@ Files, each with one `<utterance id> <value>` line per row, sorted, UTF-8:
     transcript   the words spoken, for cascade baselines and CTC (optional, also for some rows only)
     utt2category                (optional, also for some rows only)
     utt2target_lang             language of the target where it is not the one spoken (optional, likewise)
+    further_audio               JSON list of further recordings of the prompt (optional, likewise; data/spoken.py)
+    history                     JSON list of earlier turns of the dialog (optional, likewise; data/spoken.py)
     same_audio_as               one line: the set whose encodings are used for this one (optional)
 
 Rows whose audio is the same recording and span share one encoding (`AudioSource.key`).
@@ -20,19 +22,20 @@ Rows whose audio is the same recording and span share one encoding (`AudioSource
 from __future__ import annotations
 
 import collections
-import hashlib
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slm_espnet.data.spoken import AudioSource, Spoken, Turn, is_span, read_recordings, read_turns
 from slm_espnet.data.table import Line, Problem, join, read_lines, sorted_lines
 from slm_espnet.errors import UserError
 
 COMPLETE_TABLES = ("text", "prompt", "utt2task", "utt2lang", "utt2spk")  # where present, every row has a line
-PARTIAL_TABLES = ("context", "references", "transcript", "utt2category", "utt2target_lang")  # a row may have a line
+PARTIAL_TABLES = (  # a row may have a line
+    "context", "references", "transcript", "utt2category", "utt2target_lang", "further_audio", "history",
+)  # fmt: skip
 ROW_TABLES = (*COMPLETE_TABLES, *PARTIAL_TABLES)
 DEFAULT_TASK = "asr"
 SAME_AUDIO = "same_audio_as"  # file that names the set whose recordings, and so encodings, these are
@@ -44,33 +47,6 @@ OTHER_DIRECTORIES = {
     "adapter.safetensors": "holds a trained adapter",
     "speech_shape": "holds statistics (the output of stage 3)",
 }
-
-
-def is_span(start: float, stop: float | None) -> bool:
-    """Whether two times in seconds are the begin and the end (None: that of the recording) of a part of a recording.
-
-    Tables written by pandas hold `nan` for what is missing: it is no time, and neither is `inf`.
-    """
-    return 0 <= start < math.inf and (stop is None or start < stop < math.inf)
-
-
-@dataclass(frozen=True, slots=True)
-class AudioSource:
-    """Where a row's samples are."""
-
-    path: str  # value of wav.scp: a path, `command |`, or ark:offset
-    start: float | None = None  # seconds; None: from the beginning
-    stop: float | None = None  # seconds; None: to the end
-
-    @property
-    def key(self) -> str:
-        """Name of the audio, equal for rows that share it: 20 hexadecimal digits."""
-        return hashlib.sha1(f"{self.path}|{self.start}|{self.stop}".encode()).hexdigest()[:20]
-
-    def __str__(self) -> str:
-        if self.start is None:
-            return self.path
-        return f"{self.path} from {self.start:g} s to {'the end' if self.stop is None else f'{self.stop:g} s'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +65,21 @@ class Row:
     category: str | None = None
     references: tuple[str, ...] = ()  # every right target, for scoring; () where `text` is the only one
     target_language: str | None = None  # of the target, where that is not in the language spoken
+    further: tuple[Spoken, ...] = ()  # recordings after `audio`, at the next places of the prompt
+    history: tuple[Turn, ...] = ()  # earlier turns of the dialog
+
+    @property
+    def spoken_turns(self) -> tuple[Spoken, ...]:
+        """Recordings of the history."""
+        return tuple(turn.spoken for turn in self.history if turn.spoken is not None)
+
+    @property
+    def recordings(self) -> tuple[AudioSource, ...]:
+        """All recordings of the prompt in the order of their places in it."""
+        if not self.history and not self.further:  # as nearly all rows
+            return (self.audio,)
+        before, after = ([one.audio for one in some] for some in (self.spoken_turns, self.further))
+        return (*before, self.audio, *after)
 
     @property
     def languages(self) -> str:
@@ -113,7 +104,9 @@ class RowBuilder:
         audio = self._audio(lines[self.audio_table])
         context = _string_list("context", "phrases", lines.get("context"))
         references = _string_list("references", "targets", lines.get("references"))
-        for part in (audio, context, references):
+        further = read_recordings(lines.get("further_audio"))
+        history = read_turns(lines.get("history"))
+        for part in (audio, context, references, further, history):
             if isinstance(part, Problem):
                 return part
         values = {name: line.value for name, line in lines.items()}
@@ -130,6 +123,8 @@ class RowBuilder:
             category=values.get("utt2category"),
             references=references,
             target_language=_interned(values.get("utt2target_lang")),
+            further=further,
+            history=history,
         )
 
     def _problem(self, utt_id: str, lines: Mapping[str, Line]) -> Problem | None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +62,12 @@ class RowTable(Sequence[Row]):
 
     def _is_whole(self, name: str) -> bool:
         return name == self._tables[0] or name in COMPLETE_TABLES
+
+    @cached_property
+    def with_several(self) -> np.ndarray:
+        """Numbers of the rows that may have more than one recording, sorted."""
+        parts = [self._parts[name]["row"] for name in ("further_audio", "history") if name in self._parts]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
 
     def release(self) -> None:
         """Map ids and keys anew: what was looked at of them counts as this process's memory no more."""

@@ -194,7 +194,11 @@ def _row_problem(row: Row, lines: dict[str, Line], check_audio: _AudioCheck, all
     if not row.text and "text" in lines and not allow_empty_text:
         message = f"utterance {row.utt_id!r} has an empty target; write it, or remove the utterance"
         return Problem("empty target", lines["text"].where, message)
-    return check_audio(row.audio, next(iter(lines.values())).where)
+    for source in row.recordings:
+        problem = check_audio(source, next(iter(lines.values())).where)
+        if problem is not None:
+            return problem
+    return None
 
 
 class _AudioCheck:

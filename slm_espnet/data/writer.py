@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from slm_espnet.data.datadir import AudioSource, Row
+from slm_espnet.data.spoken import Spoken, Turn
 from slm_espnet.data.table import write_table
 from slm_espnet.data.validate import write_speakers
 from slm_espnet.errors import UserError
@@ -26,7 +27,13 @@ _OPTIONAL_COLUMNS = {  # a row without it has None
     "transcript": lambda row: row.transcript,
     "utt2category": lambda row: row.category,
     "utt2target_lang": lambda row: row.target_language,
+    "further_audio": lambda row: _json(row.further),
+    "history": lambda row: _json(row.history),
 }
+
+
+def _json(items: Sequence[Spoken | Turn]) -> str | None:
+    return json.dumps([item.to_json() for item in items], ensure_ascii=False) if items else None
 
 
 def write_data_dir(directory: Path, rows: Iterable[Row]) -> int:

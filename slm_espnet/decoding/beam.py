@@ -81,8 +81,9 @@ class Beams:
             stop = bool(stopped[group, at])
             tokens = ids[group, at].tolist()
             self.best[int(self.items[group])] = SearchResult(
-                tuple(tokens[:-1] if stop else tokens), tuple(each[group, at].tolist()), float(best[group]), not stop
-            )
+                tuple(tokens[:-1] if stop else tokens), tuple(each[group, at].tolist()), float(best[group]), not stop,
+                end_id=tokens[-1] if stop else None,
+            )  # fmt: skip
         self.best_score = torch.maximum(self.best_score, best)
 
     def _may_win(self) -> torch.Tensor:

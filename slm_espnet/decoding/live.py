@@ -46,7 +46,7 @@ class LiveEncodings:
 
     def _read(self, pipeline: EncodingPipeline, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         waveforms: dict[str, np.ndarray] = {}
-        for key, source in {row.audio.key: row.audio for row in rows}.items():
+        for key, source in {one.key: one for row in rows for one in row.recordings}.items():
             try:
                 samples = read_audio(source, pipeline.sampling_rate)
             except AudioError as error:

@@ -18,7 +18,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.inference import Request
 from slm_espnet.scoring.names import found_in
 from slm_espnet.scoring.normalizers import normalize_basic
-from slm_espnet.training.preprocessor import spoken_text
+from slm_espnet.training.preprocessor import spoken_texts, turns_of
 
 Requests = tuple[list[Request], dict[str, str]]  # and what was left out, with the reason
 
@@ -48,17 +48,19 @@ def speech_requests(rows: Iterable[Row], encodings: Encodings, with_context: boo
     """Speech between the prompt's ends; rows without an encoding are left out."""
     has_ctc = encodings.fingerprint["vocabulary"] is not None
     rows, left_out = _encoded(rows, encodings)
-    lengths = encodings.lengths([row.audio.key for row in rows])
+    keys = [[source.key for source in row.recordings] for row in rows]
+    lengths = iter(encodings.lengths([key for each in keys for key in each]).tolist())
     requests = [
         Request(
             row.utt_id,
             row.prompt,
             row.context if with_context else (),
-            speech=partial(encodings.__getitem__, row.audio.key),
-            frames=int(frames),
-            spoken=encodings.ctc_hypothesis(row.audio.key) if has_ctc else None,
+            turns_of(row),
+            speech=_one_or_all([partial(encodings.__getitem__, key) for key in each]),
+            frames=sum(next(lengths) for _ in each),
+            spoken=" ".join(map(encodings.ctc_hypothesis, each)) if has_ctc else None,
         )
-        for row, frames in zip(rows, lengths, strict=True)
+        for row, each in zip(rows, keys, strict=True)
     ]
     return requests, left_out
 
@@ -73,7 +75,8 @@ def ctc_requests(rows: Iterable[Row], encodings: Encodings, with_context: bool) 
             row.utt_id,
             row.prompt,
             row.context if with_context else (),
-            text=encodings.ctc_hypothesis(row.audio.key),
+            turns_of(row),
+            text=_one_or_all([encodings.ctc_hypothesis(source.key) for source in row.recordings]),
         )
         for row in rows
     ]
@@ -84,9 +87,10 @@ def transcript_requests(rows: Iterable[Row], with_context: bool) -> Requests:
     """The true transcript as text; rows without one are left out."""
     requests, left_out = [], {}
     for row in rows:
-        text = spoken_text(row)
-        if text:
-            requests.append(Request(row.utt_id, row.prompt, row.context if with_context else (), text=text))
+        texts = spoken_texts(row)
+        if all(texts):
+            context = row.context if with_context else ()
+            requests.append(Request(row.utt_id, row.prompt, context, turns_of(row), text=_one_or_all(texts)))
         else:
             left_out[row.utt_id] = "no transcript"
     return requests, left_out
@@ -96,11 +100,12 @@ def biased_text(
     requests: Sequence[Request], rows: Iterable[Row], encodings: Encodings, biaser: TextBiaser
 ) -> list[Request]:
     """CTC requests with the phrases that were heard in their text, and with the chosen phrases for the prompt."""
-    keys = {row.utt_id: row.audio.key for row in rows}
+    keys = {row.utt_id: [source.key for source in row.recordings] for row in rows}
     changed = []
     for request in requests:
-        text, context = biaser.text(encodings[keys[request.utt_id]], request.context)
-        changed.append(replace(request, text=text, context=context))
+        found = [biaser.text(encodings[key], request.context) for key in keys[request.utt_id]]
+        context = dict.fromkeys(phrase for _, phrases in found for phrase in phrases)
+        changed.append(replace(request, text=_one_or_all([text for text, _ in found]), context=tuple(context)))
     return changed
 
 
@@ -132,12 +137,18 @@ def only_spoken_phrases(requests: Iterable[Request]) -> list[Request]:
     changed = []
     for request in requests:
         normal = {normalize_basic(phrase): phrase for phrase in request.context}
-        spoken = found_in(normalize_basic(request.text), normal)
+        spoken = found_in(normalize_basic(" ".join(request.texts)), normal)
         changed.append(replace(request, context=tuple(normal[phrase] for phrase in normal if phrase in spoken)))
     return changed
 
 
+def _one_or_all(values: Sequence[Any]) -> Any:
+    """The one value of a row with one recording, else a tuple."""
+    return values[0] if len(values) == 1 else tuple(values)
+
+
 def _encoded(rows: Iterable[Row], encodings: Encodings) -> tuple[list[Row], dict[str, str]]:
     rows = list(rows)
-    left_out = {row.utt_id: "no encoding" for row in rows if row.audio.key not in encodings}
+    missing = [row for row in rows if not all(source.key in encodings for source in row.recordings)]
+    left_out = {row.utt_id: "no encoding" for row in missing}
     return [row for row in rows if row.utt_id not in left_out], left_out

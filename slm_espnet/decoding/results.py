@@ -19,24 +19,40 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write, make_directory, write_atomically
 from slm_espnet.locks import Lock
 
+MAY_LACK = ("audio",)  # settings that results made before, or encodings that are gone, do not tell: not compared
 COUNTS = ("passes", "draft_tokens", "draft_accepted", "from_ctc")  # fields of Hypothesis that say what drafts saved
 
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Refuse to go on with what was made with other settings; nothing happens where nothing was made."""
+    if different := difference(path, settings):
+        raise UserError(
+            f"{path.parent} holds results of other settings ({different}); choose another --output_dir, or decode "
+            "afresh with --overwrite true"
+        )
+
+
+def difference(path: Path, settings: Mapping[str, Any]) -> str:
+    """The first setting that differs from a file's, "options.beam_size: 1 there, 4 now"; "" where none does.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
         made_with = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return
+        return ""
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged; decode afresh with --overwrite true") from error
-    different = sorted(k for k in {*made_with, *settings} if made_with.get(k) != settings.get(k))
-    if different:
-        key = different[0]
-        raise UserError(
-            f"{path.parent} holds results of other settings ({key}: {_short(made_with.get(key))} there, "
-            f"{_short(settings.get(key))} now); choose another --output_dir, or decode afresh with --overwrite true"
-        )
+    names = {*made_with, *settings} - {name for name in MAY_LACK if name not in made_with or name not in settings}
+    for name in sorted(names):
+        there, now = made_with.get(name), settings.get(name)
+        while isinstance(there, dict) and isinstance(now, dict) and there != now:
+            inner = min(key for key in {*there, *now} if there.get(key) != now.get(key))
+            name, there, now = f"{name}.{inner}", there.get(inner), now.get(inner)
+        if there != now:
+            return f"{name}: {_short(there)} there, {_short(now)} now"
+    return ""
 
 
 def _short(value: Any) -> str:
@@ -46,26 +62,34 @@ def _short(value: Any) -> str:
 
 def is_merged(directory: Path, settings: Mapping[str, Any]) -> bool:
     """Whether the run is complete; UserError when it is, with other settings."""
-    if not (directory / "settings.json").is_file():
+    path = directory / "settings.json"
+    if not path.is_file():
         return False
-    check_settings(directory / "settings.json", settings)
+    check_settings(path, settings)
+    if any(name in settings and name not in json.loads(path.read_text(encoding="utf-8")) for name in MAY_LACK):
+        write_atomically(path, json.dumps(dict(settings), indent=1))  # from now on it is compared
     return True
 
 
 def remove_results(directory: Path, job: int | None = None) -> None:
     """Remove one job's files and the merged ones; all jobs' for None."""
-    which = "*" if job is None else str(job)
+    _remove_parts(directory, "*" if job is None else str(job))
+    for name in ("settings.json", "text", "score", "hypotheses.jsonl", "left_out.tsv", "summary.json"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _remove_parts(directory: Path, which: str) -> None:
     for pattern in (f"settings.{which}.json", f"hypotheses.{which}.jsonl", f"left_out.{which}.tsv", f"done.{which}"):
         for path in directory.glob(pattern):
             path.unlink()
-    for name in ("settings.json", "text", "score", "hypotheses.jsonl", "left_out.tsv", "summary.json"):
-        (directory / name).unlink(missing_ok=True)
 
 
 class JobWriter:
     """One job's results. Use as a context manager."""
 
-    def __init__(self, directory: Path, job: int, settings: Mapping[str, Any], overwrite: bool = False):
+    def __init__(
+        self, directory: Path, job: int, settings: Mapping[str, Any], overwrite: bool = False, remake: bool = False
+    ):
         """Open a job's files, keeping what an earlier, killed run of it finished.
 
         Args:
@@ -73,6 +97,7 @@ class JobWriter:
             job: number from 1.
             settings: what the results depend on; results of other settings are refused.
             overwrite: begin anew; with one job in all (`num_jobs` of the settings), whatever is there.
+            remake: begin this job anew where it was begun with other settings, in place of refusing.
 
         Raises:
             UserError: other settings, another process is writing this job, or nothing can be written there.
@@ -85,6 +110,8 @@ class JobWriter:
         try:
             if overwrite:
                 remove_results(directory, None if settings.get("num_jobs") == 1 else job)
+            elif remake and difference(directory / f"settings.{job}.json", settings):
+                _remove_parts(directory, str(job))
             check_settings(directory / f"settings.{job}.json", settings)
             self._open()
         except BaseException:

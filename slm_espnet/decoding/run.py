@@ -23,6 +23,7 @@ from slm_espnet.decoding.results import JobWriter
 from slm_espnet.decoding.types import DecodingOptions, Hypothesis
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint
 from slm_espnet.encodings.plan import Request as EncodingRequest
+from slm_espnet.encodings.reader import encodings_digest
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import PROMPT_FORMAT, Foundation, load_foundation
 from slm_espnet.llm.build import read_conf
@@ -58,7 +59,9 @@ def hash_of(value: Any) -> str:
 
 def _given(rows: list[Row]) -> tuple[list[Row], str]:
     """Rows that are in memory, and what names them."""
-    return rows, hash_of([[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in rows])
+    names = [[r.utt_id, r.audio.key, r.prompt, r.context, r.transcript, r.text] for r in rows]
+    beside = [[repr(r.history), repr(r.further)] for r in rows if r.history or r.further]
+    return rows, hash_of([*names, *beside])
 
 
 class DecodingRun:
@@ -88,6 +91,10 @@ class DecodingRun:
                 conf |= {k: v for k, v in self.foundation.llm_conf.items() if k in here}
         if self.args.dtype:
             conf["dtype"] = self.args.dtype
+        if self.args.ngpu > 1 and not conf.get("device_map"):
+            conf["device_map"] = "auto"
+        elif self.args.ngpu == 0:  # a model that was trained over several GPUs, on the CPU
+            conf |= {"device_map": None, "max_memory": None}
         if self.args.input != "speech":
             conf.pop("lora", None)  # the bounds are those of the untouched LLM
         return kind, conf, prompt
@@ -120,25 +127,30 @@ class DecodingRun:
         import torch
 
         torch.set_num_threads(self.args.num_threads)
-        if self.args.ngpu and not torch.cuda.is_available():
-            raise UserError("--ngpu 1: no GPU is available to torch; use --ngpu 0")
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if self.args.ngpu > there:
+            raise UserError(
+                f"--ngpu {self.args.ngpu}: torch finds {there} GPU(s); use --ngpu {there}, or a machine (and a PyTorch "
+                "with CUDA) that has them"
+            )
         return "cuda" if self.args.ngpu else "cpu"
 
     @cached_property
     def model(self) -> Any:
         """ESPnetSLMModel for speech, TextModel for text."""
+        device = self.device  # says what is missing before weights are read
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()  # it fills the logs of jobs
         if self.args.input == "speech":
             from slm_espnet.checkpoint import load_model
 
-            return load_model(self.args.model_dir, self.args.adapter_file, self.device, self.llm_conf)
+            return load_model(self.args.model_dir, self.args.adapter_file, device, self.llm_conf)
         from slm_espnet.inference import TextModel
         from slm_espnet.llm.build import build_llm
         from slm_espnet.training.build import build_template
 
-        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(self.device), build_template(self.prompt_conf))
+        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(device), build_template(self.prompt_conf))
 
     @cached_property
     def pipeline(self) -> EncodingPipeline:
@@ -177,12 +189,15 @@ class SetDecoding:
         self.settings = {**run.settings, "rows": identity}
         if self.args.input != "transcript":
             self.settings["encodings"] = self._encodings_identity()
+            if encodings_dir is not None and (audio := encodings_digest(encodings_dir)):
+                self.settings["audio"] = audio  # a recording that was replaced has another encoding
 
     def _rows(self) -> tuple[ChosenRows, str]:
         """The rows, none of which is read yet, and what names them: the tables that results depend on."""
         table = RowTable(self.data_dir)
         wanted = sorted(split_names(self.args.tasks))
-        tables = ("wav.scp", "segments", "text", "prompt", "context", "transcript", *(["utt2task"] if wanted else []))
+        tables = ["wav.scp", "segments", "text", "prompt", "context", "transcript", "further_audio", "history"]
+        tables += ["utt2task"] if wanted else []
         return ChosenRows(table, table.with_tasks(wanted)), hash_of([table.digest(tables), wanted])
 
     def _encodings_identity(self) -> str:
@@ -194,7 +209,8 @@ class SetDecoding:
         """Decode this job's share of the rows, except what an earlier call has finished."""
         args = self.args
         settings = {**self.settings, "num_jobs": args.num_jobs}
-        with JobWriter(self.output_dir, args.job, settings, args.overwrite) as writer:
+        remake = args.when_changed == "remake"
+        with JobWriter(self.output_dir, args.job, settings, args.overwrite, remake) as writer:
             share = self.rows[args.job - 1 :: args.num_jobs]
             if writer.done:
                 print(f"{self.output_dir}: job {args.job} is done", flush=True)
@@ -268,8 +284,11 @@ class SetDecoding:
                 requests, left_out = ctc_requests(part, encodings, with_context)
                 if biaser is not None:
                     requests, biaser = biased_text(requests, part, encodings, biaser), None
-            keys = {row.utt_id: row.audio.key for row in part}
-            left_out = {utt_id: reasons.get(keys[utt_id], reason) for utt_id, reason in left_out.items()}
+            keys = {row.utt_id: [source.key for source in row.recordings] for row in part}
+            left_out = {
+                utt_id: next((reasons[key] for key in keys[utt_id] if key in reasons), reason)
+                for utt_id, reason in left_out.items()
+            }
             yield (requests, left_out), biaser
 
     def _encodings(self, rows: list[Row]) -> Iterator[tuple[list[Row], Encodings, dict[str, str]]]:

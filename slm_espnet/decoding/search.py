@@ -68,7 +68,8 @@ class _Answer:
             self.draft.advance(token)
             kept = place < len(self.proposed) and self.proposed[place] == token
             self.accepted += kept
-            found = _finished(self.ids, self.log_probs, token in stop_ids, self.bound, options)
+            end = token if token in stop_ids else None
+            found = _finished(self.ids, self.log_probs, end, self.bound, options)
             if found is not None:
                 counts = {"passes": self.passes, "draft_tokens": self.tried, "draft_accepted": self.accepted}
                 self.result = replace(found, **counts)
@@ -157,11 +158,11 @@ def greedy_steps(
 
 
 def _finished(
-    ids: list[int], log_probs: list[float], stopped: bool, bound: int, options: DecodingOptions
+    ids: list[int], log_probs: list[float], end: int | None, bound: int, options: DecodingOptions
 ) -> SearchResult | None:
-    """The result of a greedy row that ended with its last token; None while it goes on."""
-    if stopped:
-        return SearchResult(tuple(ids), tuple(log_probs), sum(log_probs))
+    """The result of a greedy row that ended with its last token, by `end` where there is one; None while it goes on."""
+    if end is not None:
+        return SearchResult(tuple(ids), tuple(log_probs), sum(log_probs), end_id=end)
     result = SearchResult(tuple(ids), tuple(log_probs), sum(log_probs), truncated=True)
     cut = _cut_loop(result, options)
     return cut if cut.looped or len(ids) >= bound else None

@@ -58,14 +58,15 @@ class DecodingOptions:
 class SearchResult:
     """Best answer for one input, in tokens."""
 
-    token_ids: tuple[int, ...]  # without EOS
-    token_log_probs: tuple[float, ...]  # one per token_ids, then one for EOS if it was reached
+    token_ids: tuple[int, ...]  # without the one that ends it
+    token_log_probs: tuple[float, ...]  # one per token_ids, then one for the token that ends it, if there is one
     score: float  # what the search ranked by: sum of token_log_probs, or that over length ** length_penalty
     truncated: bool = False  # the bound was reached before EOS
     looped: bool = False  # a repetition was found and cut; scores are those of what is left
     passes: int = 0  # of the LLM's decoder for this answer; 0: not counted (beam search), or it was not asked
     draft_tokens: int = 0  # tokens of the CTC draft that were tried
     draft_accepted: int = 0  # and that are in the answer
+    end_id: int | None = None  # token that ended it: EOS, or the end of a turn; None where it was cut
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Hypothesis:
     """One utterance's answer."""
 
     text: str  # detokenized
-    token_ids: tuple[int, ...]  # without EOS
-    token_log_probs: tuple[float, ...]  # one per token_ids, then one for EOS if it was reached
+    token_ids: tuple[int, ...]  # without the one that ends it
+    token_log_probs: tuple[float, ...]  # one per token_ids, then one for the token that ends it, if there is one
     score: float  # what the search ranked by: sum of token_log_probs, or that over length ** length_penalty
     truncated: bool = False  # the bound was reached before EOS
     looped: bool = False  # a repetition was found and cut
@@ -82,3 +83,4 @@ class Hypothesis:
     draft_tokens: int = 0  # tokens of the CTC draft that were tried
     draft_accepted: int = 0  # and that are in the answer
     from_ctc: bool = False  # the CTC hypothesis as it is; score is its path's log-probability, tokens have none
+    end_id: int | None = None  # token that ended it: EOS, or the end of a turn; None where it was cut

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 
 from slm_espnet.data.audio import AudioError, read_audio
+from slm_espnet.encodings.contents import contents_digest, contents_of, find
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint, write_fingerprint
 from slm_espnet.encodings.layout import (
     DONE,
     FINGERPRINT,
     Encoding,
+    Entry,
+    contents_path,
     crc32,
     index_path,
     job_done_path,
@@ -90,7 +93,7 @@ def run_job(
 
     Args:
         pipeline: encoder and reduction.
-        recordings: of the whole set, from `read_recordings`.
+        recordings: of the whole set, from `read_recordings`, with the contents that are known (`with_contents`).
         directory: for the encodings; made where it does not exist.
         request: what is asked for (`Request.describe`), for the done marker.
         options: number of the job and the like.
@@ -103,7 +106,8 @@ def run_job(
     result = JobResult(recordings=len(mine) + len(left_out))
     with EncodingWriter(directory, options.job, pipeline.fingerprint, options.overwrite) as writer:
         job_done_path(directory, options.job).unlink(missing_ok=True)
-        present = writer.keys | _keys_of_others(directory, pipeline, options)
+        parts = {options.job: writer.entries, **_parts_of_others(directory, pipeline, options)}
+        present = _present(mine, directory, parts)
         result.present = sum(recording.key in present for recording in mine)
         planned = [batch for batch in batches(mine, options.batch_seconds) if any(r.key not in present for r in batch)]
         progress = _Progress(f"{directory} part {options.job}", sum(len(batch) for batch in planned))
@@ -129,6 +133,7 @@ def mark_done(
     marker = {
         "request": request,
         "audio": audio_digest(recordings),
+        "contents": contents_digest(share(recordings, options.job, options.num_jobs)),
         "num_jobs": options.num_jobs,
         "fingerprint": digest(fingerprint),
         "size": shard_path(directory, options.job).stat().st_size,
@@ -144,9 +149,8 @@ def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) 
         (directory / DONE).unlink(missing_ok=True)
         for job in job_numbers(directory) if options.job == 1 else ():
             if job > options.num_jobs:  # parts of an earlier, finer division
-                for path in (index_path(directory, job), job_done_path(directory, job), shard_path(directory, job)):
-                    path.unlink(missing_ok=True)
-                job_left_out_path(directory, job).unlink(missing_ok=True)
+                for path_of in (index_path, job_done_path, shard_path, job_left_out_path, contents_path):
+                    path_of(directory, job).unlink(missing_ok=True)
     elif (directory / FINGERPRINT).exists():
         cure = "give another directory (--output_dir), or start afresh with --overwrite true"
         check_fingerprint(fingerprint, read_fingerprint(directory), directory, cure, stored=True)
@@ -154,16 +158,23 @@ def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) 
     write_fingerprint(directory, fingerprint)
 
 
-def _keys_of_others(directory: Path, pipeline: EncodingPipeline, options: JobOptions) -> set[str]:
+def _parts_of_others(directory: Path, pipeline: EncodingPipeline, options: JobOptions) -> dict[int, list[Entry]]:
     """What other parts hold already, of an earlier division into jobs."""
     if options.overwrite:
+        return {}
+    wanted = digest(pipeline.fingerprint)
+    others = (job for job in job_numbers(directory) if job != options.job)
+    return {job: complete_entries(directory, job, wanted) or [] for job in others}
+
+
+def _present(mine: Sequence[Recording], directory: Path, parts: dict[int, list[Entry]]) -> set[str]:
+    """Keys of the recordings that have an encoding of what they hold now."""
+    keys = [entry.key.encode() for entries in parts.values() for entry in entries]
+    contents = [text.encode() for job, entries in parts.items() for text in contents_of(directory, job, entries)]
+    if not keys:
         return set()
-    keys: set[str] = set()
-    for job in job_numbers(directory):
-        if job != options.job:
-            entries = complete_entries(directory, job, digest(pipeline.fingerprint))
-            keys.update(entry.key for entry in entries or ())
-    return keys
+    rows = find(mine, directory, np.array(keys), np.array(contents))
+    return {recording.key for recording, row in zip(mine, rows.tolist(), strict=True) if row >= 0}
 
 
 def _read_ahead(
@@ -260,7 +271,7 @@ def _finish(
         except OverflowError as error:
             message = f"{error}; use --storage_dtype float32, or a wider dtype in speech_encoder_conf"
             left_out.append(LeftOut(recording.key, recording.source, "frames not finite", message))
-    writer.write(encodings)
+    writer.write(encodings, {recording.key: recording.content for recording in encoded})
     return _Batch(
         recordings=len(recordings),
         encodings=len(encodings),

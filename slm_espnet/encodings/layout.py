@@ -5,6 +5,7 @@
     index.<job>.tsv      one line per encoding that is completely in the shard, in the order of the shard
     left_out.<job>.tsv   audio that could not be encoded, with the reason
     done.<job>.json      the job is complete: with what settings and for what audio
+    contents.<job>.tsv   what the recordings held that were encoded (contents.py); contents.tsv: of the whole set
     index.tsv            all jobs' lines sorted by key, left_out.tsv likewise
     keys.npy, index.npy  the same for the reader: sorted keys, and a table of numbers; both are memory-mapped
     done.json            the set is complete: sizes of the shards
@@ -32,8 +33,8 @@ ALIGNMENT = 16  # bytes
 COLUMNS = ("key", "shard", "offset", "bytes", "kept", "frames", "seconds", "crc32", "ctc_hypothesis")
 COUNTS = ("kept", "frames", "rows", "entries")  # K, T, N, M
 INT8, INT32, FLOAT16 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.float16)
-FINGERPRINT, INDEX, KEYS, TABLE, LEFT_OUT, DONE = (
-    "fingerprint.json", "index.tsv", "keys.npy", "index.npy", "left_out.tsv", "done.json",
+FINGERPRINT, INDEX, KEYS, TABLE, LEFT_OUT, CONTENTS, DONE = (
+    "fingerprint.json", "index.tsv", "keys.npy", "index.npy", "left_out.tsv", "contents.tsv", "done.json",
 )  # fmt: skip
 TABLE_DTYPE = np.dtype(
     [
@@ -186,6 +187,11 @@ def shard_path(directory: Path, job: int) -> Path:
 def index_path(directory: Path, job: int) -> Path:
     """A job's index."""
     return directory / f"index.{job}.tsv"
+
+
+def contents_path(directory: Path, job: int) -> Path:
+    """What a job's recordings held."""
+    return directory / f"contents.{job}.tsv"
 
 
 def job_left_out_path(directory: Path, job: int) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from slm_espnet.encodings.contents import contents_of, find, write_contents
 from slm_espnet.encodings.fingerprint import digest, read_fingerprint
 from slm_espnet.encodings.layout import (
     DONE,
@@ -66,7 +67,7 @@ def merge(
     """Write the set's index and list of audio left out, and mark it done.
 
     Args:
-        recordings: of the whole set, from `read_recordings`.
+        recordings: of the whole set, from `read_recordings`, with their contents where these count (`with_contents`).
         directory: with the parts of all jobs.
         num_jobs: how many jobs there were.
         request: what they were asked for.
@@ -86,7 +87,7 @@ def merge(
         raise UserError(f"{directory}: job(s) {listed} of {num_jobs} are not finished; run stage 2 again")
     fingerprint = read_fingerprint(directory)
     _check_indices(directory)
-    keys, table = _gather(directory, fingerprint, np.array([recording.key.encode() for recording in recordings]))
+    keys, table = _gather(directory, fingerprint, recordings)
     left_out = _left_out(directory, num_jobs, keys)
     unaccounted = len(recordings) - len(keys) - len(left_out)
     if unaccounted:
@@ -113,13 +114,16 @@ def merge(
         # what is good can be used; the same call tries the rest again
         _reopen(directory, [job for job in range(1, num_jobs + 1) if job_left_out_path(directory, job).stat().st_size])
         done["audio"] = ""
+    write_contents(recordings, directory)
     write_atomically(directory / DONE, json.dumps(done, indent=1) + "\n")
     return summary
 
 
-def _gather(directory: Path, fingerprint: dict[str, Any], wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gather(
+    directory: Path, fingerprint: dict[str, Any], recordings: Sequence[Recording]
+) -> tuple[np.ndarray, np.ndarray]:
     """Sorted keys and table of the wanted encodings; `line` and `text` say where and how long their index lines are."""
-    all_keys, tables = [], []
+    all_keys, contents, tables = [], [], []
     for job in job_numbers(directory):
         entries = complete_entries(directory, job, digest(fingerprint))
         if not entries:
@@ -131,14 +135,13 @@ def _gather(directory: Path, fingerprint: dict[str, Any], wanted: np.ndarray) ->
         for name in ("kept", "offset", "bytes", "frames", "seconds", "crc32"):
             table[name] = [getattr(entry, name) for entry in entries]
         all_keys.append(np.array([entry.key.encode() for entry in entries]))
+        contents += [content.encode() for content in contents_of(directory, job, entries)]
         tables.append(table)
     if not tables:
         return np.zeros(0, "S1"), np.zeros(0, TABLE_DTYPE)
-    keys, table = np.concatenate(all_keys), np.concatenate(tables)
-    keys, first = np.unique(keys, return_index=True)  # sorted; of an encoding that was made twice the first
-    rows = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
-    chosen = wanted[rows] == keys
-    return keys[chosen], table[first[chosen]]
+    rows = find(recordings, directory, np.concatenate(all_keys), np.array(contents))
+    wanted = np.array([recording.key.encode() for recording in recordings])
+    return wanted[rows >= 0], np.concatenate(tables)[rows[rows >= 0]]
 
 
 def _left_out(directory: Path, num_jobs: int, keys: np.ndarray) -> list[str]:
@@ -163,8 +166,9 @@ def _write_index(directory: Path, name: str, keys: np.ndarray, table: np.ndarray
             sources = zip(table["shard"].tolist(), table["line"].tolist(), table["text"].tolist(), strict=True)
             for row, (shard, begin, length) in enumerate(sources):
                 line = maps[shard][begin : begin + length].tobytes()
+                line = keys[row] + line[line.index(b"\t") :]  # of a file that was moved, it has the former key
                 text = line.rfind(b"\t") + 1
-                table["line"][row], table["text"][row] = position + text, length - text - 1
+                table["line"][row], table["text"][row] = position + text, len(line) - text - 1
                 position += file.write(line)
         for target, array in ((KEYS, keys), (TABLE, table)):
             with open(temporaries[target], "wb") as file:

@@ -33,6 +33,7 @@ class Recording(NamedTuple):
     key: str
     source: AudioSource
     seconds: float | None  # None: not known before it is read
+    content: str = ""  # name of what it holds (contents.py); "": not looked at, or not known
 
 
 class LeftOut(NamedTuple):
@@ -96,11 +97,11 @@ def read_recordings(data_dir: Path) -> list[Recording]:
     lengths = _table_lengths(data_dir)
     found: dict[str, Recording] = {}
     for row in iter_data_dir(data_dir, require=("wav.scp",)):
-        source = row.audio
-        seconds = lengths.get(row.utt_id)
-        if source.start is not None and source.stop is not None:
-            seconds = source.stop - source.start
-        found.setdefault(source.key, Recording(source.key, source, seconds))
+        for source in row.recordings:
+            seconds = lengths.get(row.utt_id) if source is row.audio else None
+            if source.start is not None and source.stop is not None:
+                seconds = source.stop - source.start
+            found.setdefault(source.key, Recording(source.key, source, seconds))
     if not found:
         raise UserError(f"{data_dir}: no utterance in wav.scp; is the data preparation (stage 1) complete?")
     return [found[key] for key in sorted(found)]
@@ -194,10 +195,23 @@ def _table_lengths(data_dir: Path) -> dict[str, float]:
     return lengths
 
 
-def job_is_done(directory: Path, job: int, num_jobs: int, request: dict[str, Any], audio: str) -> bool:
-    """Whether a job was finished with this request for this audio, and its shard is still there."""
+def job_is_done(
+    directory: Path, job: int, num_jobs: int, request: dict[str, Any], audio: str, contents: str | None = None
+) -> bool:
+    """Whether a job was finished with this request for this audio, and its shard is still there.
+
+    Args:
+        directory: of the encodings.
+        job: its number.
+        num_jobs: of how many.
+        request: what is asked for (`Request.describe`).
+        audio: the set's `audio_digest`.
+        contents: what the job's recordings hold (`contents_digest`), compared where the marker tells it; None: not.
+    """
     done = read_json(job_done_path(directory, job))
     if done is None or [done.get(name) for name in ("request", "audio", "num_jobs")] != [request, audio, num_jobs]:
+        return False
+    if contents is not None and done.get("contents", contents) != contents:
         return False
     sizes = {shard_path(directory, job).name: done["size"]}
     if "index" in done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from slm_espnet.encodings.layout import (
 )
 from slm_espnet.errors import UserError
 
-__all__ = ["Encoding", "EncodingReader"]
+__all__ = ["Encoding", "EncodingReader", "encodings_digest"]
 
 
 class EncodingReader:
@@ -195,6 +196,17 @@ class EncodingReader:
     @staticmethod
     def _cure() -> str:
         return "run stage 2 again, which makes what is broken again (damaged bytes: with --overwrite true)"
+
+
+def encodings_digest(directory: Path) -> str:
+    """Name of what a complete set holds, by the checksums of its encodings; "" where there is no such set."""
+    found = hashlib.sha256()
+    try:
+        found.update(np.load(directory / KEYS).tobytes())
+        found.update(np.load(directory / TABLE)["crc32"].tobytes())
+    except (OSError, ValueError, EOFError):  # reading them for use says what is wrong
+        return ""
+    return found.hexdigest()[:20]
 
 
 def _plain(mapped: np.memmap) -> np.ndarray:

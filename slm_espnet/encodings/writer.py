@@ -7,14 +7,16 @@ What a killed job left unfinished is cut off when the next one opens the part.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from slm_espnet.encodings.contents import content_line, contents_size
 from slm_espnet.encodings.fingerprint import digest
-from slm_espnet.encodings.layout import Encoding, Entry, Layout, crc32, header, index_path, shard_path
+from slm_espnet.encodings.layout import Encoding, Entry, Layout, contents_path, crc32, header, index_path, shard_path
 from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write
 
@@ -49,12 +51,15 @@ class EncodingWriter:
                 "or start afresh with --overwrite true"
             )
         kept = self._without_damaged_end(kept)
-        self.keys = {entry.key for entry in kept}  # complete encodings
+        self.entries = kept  # complete encodings that were there
+        self.keys = {entry.key for entry in kept}  # of all complete encodings
         self._shard_size = kept[-1].offset + kept[-1].bytes if kept else 0
         lines = [header(self._digest), *(entry.line() for entry in kept)]
         self._index_size = sum(len(line.encode()) for line in lines) if kept else 0
         self._index = _opened(index_path(directory, job), self._index_size)
         self._shard = _opened(shard_path(directory, job), self._shard_size)
+        self._contents_size = contents_size(directory, job, self._shard_size)
+        self._contents = _opened(contents_path(directory, job), self._contents_size)
         if not kept:
             self._append(b"", lines[0].encode())
 
@@ -66,7 +71,7 @@ class EncodingWriter:
 
     def close(self) -> None:
         """Put everything on disk."""
-        for file in (self._shard, self._index):
+        for file in (self._contents, self._shard, self._index):
             try:
                 os.fsync(file.fileno())
             except OSError as error:  # what the system took before, the disk may still refuse
@@ -74,38 +79,49 @@ class EncodingWriter:
             finally:
                 file.close()
 
-    def write(self, encodings: dict[str, Encoding]) -> None:
+    def write(self, encodings: dict[str, Encoding], contents: Mapping[str, str] | None = None) -> None:
         """Append encodings by key.
+
+        Args:
+            encodings: in the order of the shard.
+            contents: of their recordings, by key, where they are known.
 
         Raises:
             UserError: the disk is full or not writable; what was written before stays usable.
         """
-        data, lines, offset = [], [], self._shard_size
+        data, lines, made_of, offset = [], [], [], self._shard_size
         for key, encoding in encodings.items():
             packed = self.layout.pack(encoding)
             text = " ".join(encoding.ctc_hypothesis.split())
             sizes = (len(encoding.positions), encoding.frames_total, encoding.seconds)
             lines.append(Entry(key, self.job, offset, len(packed), *sizes, crc32(packed), text).line())
+            if content := (contents or {}).get(key):
+                made_of.append(content_line(key, offset, content))
             data.append(packed)
             offset += len(packed)
-        self._append(b"".join(data), "".join(lines).encode())
+        self._append(b"".join(data), "".join(lines).encode(), "".join(made_of).encode())
         self.keys.update(encodings)
 
-    def _append(self, data: bytes, lines: bytes) -> None:
-        file = self._shard
+    def _append(self, data: bytes, lines: bytes, made_of: bytes = b"") -> None:
+        file = self._contents if made_of else self._shard
         try:
+            if made_of:
+                _write_all(file, made_of)
+            file = self._shard
             _write_all(file, data)
             file = self._index
             _write_all(file, lines)
         except OSError as error:
             failed = Path(file.name)
-            for file, size in ((self._shard, self._shard_size), (self._index, self._index_size)):
+            sizes = (self._contents_size, self._shard_size, self._index_size)
+            for file, size in zip((self._contents, self._shard, self._index), sizes, strict=True):
                 file.truncate(size)
                 file.seek(size)
             then = f"run stage 2 again, it goes on from {len(self.keys)} encodings of this job"
             raise cannot_write(failed, error, then) from error
         self._shard_size += len(data)
         self._index_size += len(lines)
+        self._contents_size += len(made_of)
 
     def _without_damaged_end(self, entries: list[Entry]) -> list[Entry]:
         """Entries up to the first of the last few whose bytes are not what they were (after a power cut)."""

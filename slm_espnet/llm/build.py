@@ -67,7 +67,7 @@ def build_tokenizer(kind: str, conf: dict[str, Any]) -> AbsTokenizer:
     source = find_model(checked.model, checked.revision, weights=False)
     from slm_espnet.llm.tokenizer import HFTokenizer
 
-    return HFTokenizer(source)
+    return HFTokenizer(source, ends_texts=kind != "hf_causal")
 
 
 def build_llm(kind: str, conf: dict[str, Any]) -> AbsLLM:

@@ -165,7 +165,10 @@ class HFCausal(HFModel):
         }
         for cause, found in causes.items():
             if not (found - expected).norm() <= 0.1 * expected.norm() and bool(expected.isfinite().all()):
-                raise UserError(f"{name} ({self.model.config.model_type}) {cause}; choose a model of another family")
+                raise UserError(
+                    f"{name} ({self.model.config.model_type}) {cause}, so speech cannot stand in a text that it reads; "
+                    "take a model without that, such as Llama, Qwen, Gemma 3, Mistral or SmolLM (doc/FOUNDATIONS.md)"
+                )
 
     @torch.no_grad()
     def _packs(self) -> bool:

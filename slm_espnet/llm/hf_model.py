@@ -49,7 +49,7 @@ class HFModel(AbsLLM):
         super().__init__()
         self.placed = placed
         self.source, self.dtype_name, self.quantization = source, dtype, quantization
-        self.tokenizer = HFTokenizer(source)
+        self.tokenizer = HFTokenizer(source, ends_texts=model.config.is_encoder_decoder)
         self.model = model.requires_grad_(False)
         self.is_encoder_decoder = model.config.is_encoder_decoder
         self.vocab_size, self.dim = model.get_input_embeddings().weight.shape

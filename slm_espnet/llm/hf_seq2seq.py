@@ -1,4 +1,4 @@
-"""Encoder-decoder LLMs of the T5 family: T5, Flan-T5, mT5, mT0, UMT5."""
+"""Encoder-decoder LLMs: T5, Flan-T5, mT5, mT0, UMT5, BART, and what else does as transformers' own forward does."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from slm_espnet.model_source import ModelSource
 class Seq2SeqState(DecodingState):
     """Encoder output, its mask, and the decoder's KV cache."""
 
-    def __init__(self, encoded: torch.Tensor, mask: torch.Tensor):
+    def __init__(self, encoded: torch.Tensor, mask: torch.Tensor, moves: bool):
         self.encoded = encoded  # (B, S, E)
         self.mask = mask  # (B, S) int64, 1 where valid
         self.decoded: torch.Tensor | None = None  # (B, cached) int64, 1 where valid; None while all of it is
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.moves = moves  # whether distances between tokens are all that the decoder knows of their places
         self.origin = torch.arange(len(encoded), device=encoded.device)  # (B,) input row that each row continues
 
     def reorder(self, index: torch.Tensor) -> None:
@@ -42,8 +43,8 @@ class Seq2SeqState(DecodingState):
         self.cache.reorder_cache(index)
 
     def can_crop(self) -> bool:
-        """True: a decoder of this family keeps all positions."""
-        return True
+        """Whether what is kept of a row may stand elsewhere in the cache."""
+        return self.moves
 
     def crop(self, counts: torch.Tensor) -> None:
         """Forget the last counts[i] positions of row i."""
@@ -55,10 +56,9 @@ class Seq2SeqState(DecodingState):
 
 
 class HFSeq2Seq(HFModel):
-    """A frozen T5-like model."""
+    """A frozen encoder-decoder model."""
 
     kind = "hf_seq2seq"
-    max_positions = None  # relative positions: no end
 
     def __init__(
         self,
@@ -72,7 +72,8 @@ class HFSeq2Seq(HFModel):
         """Load it.
 
         Raises:
-            UserError: another family, float16 (in which T5 overflows to NaN), or missing or damaged files.
+            UserError: no encoder-decoder, or one that cannot be run by its parts; float16, in which T5 overflows;
+                missing or damaged files.
         """
         config = read_config(source)
         check_family(source, config, encoder_decoder=True)
@@ -80,11 +81,45 @@ class HFSeq2Seq(HFModel):
             raise UserError(f"{source.name} ({config.model_type}) overflows in float16; use dtype bfloat16 or float32")
         model = load_weights(AutoModelForSeq2SeqLM, source, getattr(torch, dtype), quantization, device_map, max_memory)
         super().__init__(source, model, dtype, lora, quantization, placed=device_map is not None)
-        start = config.decoder_start_token_id
-        self.start_id = self.tokenizer.pad_id if start is None else start
+        start, forced = config.decoder_start_token_id, model.generation_config.forced_bos_token_id
+        # what stands before every answer; BART's begin with a forced token (mBART's with one of the language)
+        self.start_ids = (self.tokenizer.pad_id if start is None else start, *([] if forced is None else [forced]))
+        # learned positions have an end, relative ones (T5) have none
+        self.max_positions = getattr(config, "max_position_embeddings", None)
         # T5 with tied embeddings scales what goes into the output layer; mT5 never does
         tied = {"t5": lambda: config.scale_decoder_outputs, "umt5": lambda: config.tie_word_embeddings}
         self.output_scale = config.d_model**-0.5 if tied.get(config.model_type, bool)() else 1.0
+        self._output_bias = dict(model.named_buffers()).get("final_logits_bias")  # BART's
+        self._moves = True
+        if quantization is None and device_map is None:  # else it may not run before it is moved
+            self._check_parts(source.name)
+
+    @torch.no_grad()
+    def _check_parts(self, name: str) -> None:
+        """UserError where encoder, decoder and output, run one by one, do not give what the whole model gives.
+
+        Three tokens, once. Also finds out whether what a decoder has read may be moved: where its positions are learned
+        it may not, and drafts, which move what they keep, are left out.
+        """
+        ids = torch.tensor([[3, 4, 5]], device=self.model.get_input_embeddings().weight.device)
+        answer = torch.cat([ids.new_tensor([self.start_ids]), ids[:, :1]], dim=1)
+        expected = self.model(input_ids=ids, decoder_input_ids=answer, use_cache=False).logits[0, -1].float()
+        inputs, lengths = self.embed(ids), ids.new_tensor([3])
+        found = self.begin(inputs, lengths, ids[:, :1])[1][0, -1]
+        targets = torch.cat([ids[:, :1], ids[:, :1]], dim=1)
+        trained = self.logits(self.target_states(inputs, lengths, targets, ids.new_tensor([2])))[-1].float()
+        near = [bool((one - expected).norm() <= 0.1 * expected.norm()) for one in (found, trained)]
+        if not all(near) and bool(expected.isfinite().all()):
+            raise UserError(
+                f"{name} ({self.model.config.model_type}) gives other answers to embeddings than to tokens, so speech "
+                "cannot stand in a text that it reads; take a T5, mT5 or BART model, or a decoder-only one (hf_causal)"
+            )
+        state = Seq2SeqState(*self._encode(inputs, lengths), True)
+        state.decoded = ids.new_zeros(1, 0)
+        self.step(state, ids[:, :1])
+        state.decoded = ids.new_zeros(1, 1)  # it counts no more, but is in the cache
+        moved = self.step(state, answer)[0, -1]
+        self._moves = bool((moved - expected).norm() <= 0.01 * expected.norm())
 
     def _encode(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mask = (torch.arange(inputs.size(1), device=inputs.device) < input_lengths[:, None]).long()
@@ -93,6 +128,8 @@ class HFSeq2Seq(HFModel):
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         logits = self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
+        if self._output_bias is not None:
+            logits = logits + self._output_bias[0]
         return logits.to(hidden.device)
 
     def target_states(
@@ -110,14 +147,15 @@ class HFSeq2Seq(HFModel):
         mask = torch.where(valid, 0.0, torch.finfo(self.model.dtype).min)[:, None, None].to(self.model.dtype)
         encoder, decoder = self.model.get_encoder(), self.model.get_decoder()
         encoded = encoder(inputs_embeds=inputs.to(self.model.dtype), attention_mask=mask).last_hidden_state
-        previous = torch.cat([target.new_full((len(target), 1), self.start_id), target[:, :-1]], dim=1)
+        start = target.new_tensor(self.start_ids).expand(len(target), -1)
+        previous = torch.cat([start, target[:, :-1]], dim=1)
         hidden = decoder(
             input_ids=previous,
             encoder_hidden_states=encoded.to(inputs.device),
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
-        chosen = plain_rows([hidden.size(1)] * len(hidden)).flat(target_sizes)
+        chosen = plain_rows([hidden.size(1)] * len(hidden)).flat(target_sizes, len(self.start_ids) - 1)
         return hidden.flatten(0, 1).index_select(0, on_device(chosen, hidden.device)).to(inputs.device)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -128,9 +166,10 @@ class HFSeq2Seq(HFModel):
         self, inputs: torch.Tensor, input_lengths: torch.Tensor, tokens: torch.Tensor
     ) -> tuple[Seq2SeqState, torch.Tensor]:
         """Encode the prompt, decode the first tokens (B, k); state and float32 logits (B, 1 + k, V)."""
-        state = Seq2SeqState(*self._encode(inputs, input_lengths))
-        first = torch.full((len(inputs), 1), self.start_id, dtype=torch.int64, device=inputs.device)
-        return state, self.step(state, torch.cat([first, tokens], dim=1))
+        state = Seq2SeqState(*self._encode(inputs, input_lengths), self._moves)
+        start = tokens.new_tensor(self.start_ids).expand(len(inputs), -1)
+        logits = self.step(state, torch.cat([start, tokens], dim=1))
+        return state, logits[:, len(self.start_ids) - 1 :]
 
     def step(self, state: Seq2SeqState, tokens: torch.Tensor) -> torch.Tensor:
         """Append tokens (B, k); float32 logits (B, k, V)."""

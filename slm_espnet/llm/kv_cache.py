@@ -54,6 +54,7 @@ def drop_last(cache: DynamicCache, counts: torch.Tensor, mask: torch.Tensor) -> 
 
 def _moved_right(states: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """(B, heads, L, width) with row b moved by shift[b] slots; what comes in on the left is masked."""
+    shift = shift.to(states.device)  # layers may be on several devices
     source = (torch.arange(states.size(2), device=states.device) - shift[:, None]).clamp(min=0)
     return states.gather(2, source[:, None, :, None].expand_as(states))
 

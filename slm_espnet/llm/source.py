@@ -9,8 +9,6 @@ from slm_espnet.errors import UserError
 from slm_espnet.model_files import Wanted
 from slm_espnet.model_source import ModelSource, locate_model
 
-T5_FAMILY = ("t5", "mt5", "umt5")  # model types of encoder-decoders that are known here
-
 
 def find_model(
     name: str, revision: str | None = None, weights: bool = True, trust_pickle: bool = False
@@ -49,5 +47,3 @@ def check_family(source: ModelSource, config: Any, encoder_decoder: bool) -> Non
         raise UserError(f"{source.name} ({kind}) is no encoder-decoder model; use llm: hf_causal for it")
     if not encoder_decoder and config.is_encoder_decoder:
         raise UserError(f"{source.name} ({kind}) is an encoder-decoder model; use llm: hf_seq2seq for it")
-    if encoder_decoder and kind not in T5_FAMILY:
-        raise UserError(f"{source.name} is of type {kind}; hf_seq2seq knows {', '.join(T5_FAMILY)}")

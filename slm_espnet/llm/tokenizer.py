@@ -26,8 +26,18 @@ OPEN_THOUGHT = re.compile(r"<(\w*think\w*|thought|reasoning)>\s*$")
 class HFTokenizer(AbsTokenizer):
     """AutoTokenizer of a model's directory."""
 
-    def __init__(self, source: ModelSource):
-        """Load it; UserError when there is none, one that does not tell where its tokens stand, or one without EOS."""
+    def __init__(self, source: ModelSource, ends_texts: bool = True):
+        """Load it.
+
+        Args:
+            source: the model's files.
+            ends_texts: False for a decoder-only model: the EOS that some of their tokenizers put behind a text
+                (add_eos_token) is left out, as the answer is to go on there.
+
+        Raises:
+            UserError: there is none, it does not tell where its tokens stand, or it has no EOS.
+        """
+        self._ends_texts = ends_texts
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source.directory, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
@@ -79,7 +89,7 @@ class HFTokenizer(AbsTokenizer):
         broken = BREAK.join(text[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
         found = self._core.encode(broken, add_special_tokens=add_special_tokens)
         if not breaks:
-            return Tokens(tuple(found.ids), tuple(found.offsets))
+            return self._open(tuple(found.ids), tuple(found.offsets))
         places = [place + number for number, place in enumerate(breaks)]  # in the broken text
         ids, spans = [], []
         for token, (start, stop) in zip(found.ids, found.offsets, strict=True):
@@ -87,7 +97,13 @@ class HFTokenizer(AbsTokenizer):
             if first < last or start == stop:
                 ids.append(token)
                 spans.append((first, last))
-        return Tokens(tuple(ids), tuple(spans))
+        return self._open(tuple(ids), tuple(spans))
+
+    def _open(self, ids: tuple[int, ...], spans: tuple[tuple[int, int], ...]) -> Tokens:
+        """Tokens of a text without the EOS that the tokenizer has put behind it, where texts are not to end."""
+        if not self._ends_texts and ids and ids[-1] == self.eos_id and spans[-1][0] == spans[-1][1]:
+            ids, spans = ids[:-1], spans[:-1]
+        return Tokens(ids, spans)
 
     def _control_in_free(self, tokens: Tokens, pieces: Sequence[Piece], text: str) -> list[int]:
         """First characters of control tokens that have one of a free piece in them."""

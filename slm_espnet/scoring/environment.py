@@ -23,7 +23,7 @@ def facts(command: str, seed: int | None) -> dict[str, str]:
     """What a scoring ran with, by name, in the order of ESPnet's list."""
     facts = {"date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")}
     facts["python version"] = f"{platform.python_version()} ({platform.platform()})"
-    facts |= {name: _version(package) for name, package in PACKAGES}
+    facts |= {name: f"{package} {package_version(package)}" for name, package in PACKAGES}
     facts["Git hash"] = git_commit(Path(__file__).parent)
     facts["command"] = command
     facts["hardware of scoring"] = hardware()
@@ -66,8 +66,9 @@ def _gpus() -> list[str]:
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Of an installed package, which is not imported."""
     try:
-        return f"{package} {metadata.version(package)}"
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"

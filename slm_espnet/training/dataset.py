@@ -20,7 +20,7 @@ from slm_espnet.training.groups import CHUNK, open_rows
 
 
 class RowsWithEncodings:
-    """Utterance id → (Row, Encoding); both are read from disk when they are asked for."""
+    """Utterance id → (Row, its encodings); both are read from disk when they are asked for."""
 
     def __init__(self, path: str, keys_to_load: Set[str] | None = None):
         """Open the directories.
@@ -61,6 +61,10 @@ class RowsWithEncodings:
                 mine = np.flatnonzero(rows >= 0)
                 there[mine] = True
                 encoded[mine] = reader.rows(table.keys[rows[mine]]) >= 0
+                several = mine[np.isin(rows[mine], table.with_several)]
+                for place in several.tolist():
+                    keys = [source.key for source in table[int(rows[place])].recordings]
+                    encoded[place] = all(key in reader for key in keys)
             for name, missing in (("row", ~there), ("encoding", there & ~encoded)):
                 if missing.any():
                     examples.setdefault(name, part[int(np.argmax(missing))].decode())
@@ -75,12 +79,12 @@ class RowsWithEncodings:
                     "files are of other data; run stages 2 and 3 again"
                 )
 
-    def __getitem__(self, utt_id: str) -> tuple[Row, Encoding]:
+    def __getitem__(self, utt_id: str) -> tuple[Row, list[Encoding]]:
         for table, reader in zip(self.tables, self.readers, strict=True):
             number = int(table.find([utt_id])[0])
             if number >= 0:
                 row = table[number]
-                return row, reader[row.audio.key]
+                return row, [reader[source.key] for source in row.recordings]
         raise KeyError(utt_id)
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from slm_espnet.errors import UserError
+from slm_espnet.files import discard, temporary_beside
 
 # what checkpoints may hold beside tensors and plain values: numpy's numbers and arrays in the state of schedulers, and
 # in those of ESPnet's own trainer also times
@@ -47,7 +48,7 @@ def save(state: Any, path: Path, previous: Path | None = None) -> None:
     """
     buffer = io.BytesIO()  # torch's own writer to files does not say why it failed
     torch.save(state, buffer)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             file.write(buffer.getbuffer())
@@ -58,12 +59,13 @@ def save(state: Any, path: Path, previous: Path | None = None) -> None:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
         raise UserError(
             f"{path} cannot be written: {what}; what was there before is intact. Make room and start the training "
             "again with --resume true"
         ) from error
+    finally:
+        discard(temporary)
 
 
 def load(path: Path) -> Any:
@@ -87,22 +89,27 @@ def load(path: Path) -> Any:
 
 def link(path: Path, target: str) -> None:
     """Make path a symbolic link to a name beside it, in place of whatever it was."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_beside(path)
     temporary.symlink_to(target)
     os.replace(temporary, path)
 
 
+def discard_left(directory: Path) -> None:
+    """Remove temporary files of a training that was killed; for who has the directory's lock."""
+    for temporary in directory.glob(".*.pth.tmp*"):
+        discard(temporary)
+
+
 def _keep(path: Path, previous: Path) -> None:
     """Give the file a second name; where links are not possible it is moved, and path is absent for a moment."""
-    temporary = path.with_name(f".{previous.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_beside(previous)
     try:
         os.link(path, temporary)
     except OSError:
         os.replace(path, previous)
     else:
         os.replace(temporary, previous)
+        discard(temporary)  # two names of one file, as a killed `save` may leave them, are not replaced by each other
 
 
 def _sync(directory: Path) -> None:

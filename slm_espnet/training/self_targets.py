@@ -171,6 +171,7 @@ def ask(rows: Iterable[Row], instructions: Instructions, seed: int) -> tuple[lis
             prompt, target_language = drawn[name]
             question = replace(
                 row, utt_id=f"{row.utt_id}-self-{name}", text="", prompt=prompt, task=name, context=(), references=(),
+                further=(), history=(),
                 transcript=transcript, target_language=target_language,
             )  # fmt: skip
             questions.append(question)

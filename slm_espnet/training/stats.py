@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,10 +112,13 @@ class Collector:
         while some := list(itertools.islice(rows, CHUNK)):
             ids.append(np.array([row.utt_id.encode() for row in some]))
             self._check_new(ids[-1])
-            places = reader.rows(np.array([row.audio.key.encode() for row in some]))
+            keys = [[source.key.encode() for source in row.recordings] for row in some]
+            places = reader.rows(np.array([key for each in keys for key in each]))
             frames = np.where(places >= 0, reader.kept[np.maximum(places, 0)] if len(reader) else -1, -1).tolist()
-            kept = [self._add_row(row, count, reader.dim) for row, count in zip(some, frames, strict=True)]
-            used[places[np.array(kept, bool)]] = True
+            ends = np.cumsum([len(each) for each in keys])
+            counts = [frames[end - len(each) : end] for each, end in zip(keys, ends, strict=True)]
+            kept = [self._add_row(row, count, reader.dim) for row, count in zip(some, counts, strict=True)]
+            used[places[np.repeat(np.array(kept, bool), np.diff(ends, prepend=0))]] = True
             progress(len(some))
         self.distinct_frames += int(reader.kept[used].sum())
         self.seconds += float(reader.seconds[used].sum(dtype=np.float64))
@@ -129,8 +132,10 @@ class Collector:
             if len(found):
                 raise UserError(f"utterance {found[0].decode()!r} is in two of the sets: ids of sets must differ")
 
-    def _add_row(self, row: Row, frames: int, dim: int) -> bool:
+    def _add_row(self, row: Row, counts: Sequence[int], dim: int) -> bool:
+        """Take in a row by the frames of its recordings, -1 for one without an encoding; whether it is kept."""
         self.rows += 1
+        frames = sum(counts) if min(counts) >= 0 else -1
         around = len(self.preprocessor.prompt(row))
         length = len(self.preprocessor.target_ids(row))
         reason = reason_to_leave_out(frames, length, around, row, self.limits)
@@ -147,8 +152,8 @@ class Collector:
         self.prompt.write(f"{row.utt_id} {around}\n")
         self.tasks[row.task] += 1
         spoken = self.preprocessor.transcript_ids(row)
-        self.transcripts += bool(spoken)
-        self.too_long_for_ctc += frames < ctc_frames(spoken)
+        self.transcripts += any(spoken)
+        self.too_long_for_ctc += any(count < ctc_frames(ids) for count, ids in zip(counts, spoken, strict=True))
         self.kept += 1
         self.frames += frames
         self.target_tokens += length
@@ -158,8 +163,9 @@ class Collector:
     def _lost(self, row: Row) -> set[str]:
         """Count the letters of a row's target, and of the transcript that CTC learns, that cannot be written."""
         lost = self.writability.lost(row.text)
-        if row.transcript and row.transcript != row.text:
-            lost = lost | self.writability.lost(row.transcript)
+        others = [one.transcript for one in (*row.spoken_turns, *row.further)]
+        for text in {row.transcript, *others} - {row.text, None}:
+            lost = lost | self.writability.lost(text)
         self.unwritable_rows += bool(lost)
         self.unwritable.update(lost)
         return lost

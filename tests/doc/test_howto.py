@@ -60,23 +60,22 @@ def blocks() -> list[Block]:
     return [Block(language, what.removeprefix("file=").removeprefix("run"), body) for language, what, body in found]
 
 
-def save_bart(folder: Path, tokenizer: Path) -> None:
-    """A random BART with the tokenizer of another model, and a bias, which published ones have as zeros."""
+def save_nllb(folder: Path, tokenizer: Path) -> None:
+    """A random model of NLLB's class with the tokenizer of another model, and a language."""
     import torch
-    from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
+    from transformers import AutoTokenizer, M2M100Config, M2M100ForConditionalGeneration
 
     names = AutoTokenizer.from_pretrained(tokenizer)
+    names.add_tokens(["spa_Latn"], special_tokens=True)
     names.save_pretrained(folder)
-    config = BartConfig(
+    config = M2M100Config(
         vocab_size=len(names), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=200, pad_token_id=0,
         bos_token_id=1, eos_token_id=names.eos_token_id, decoder_start_token_id=names.eos_token_id,
         forced_eos_token_id=None, scale_embedding=True,
     )  # fmt: skip
     torch.manual_seed(0)
-    model = BartForConditionalGeneration(config).eval()
-    model.final_logits_bias.normal_()
-    model.save_pretrained(folder)
+    M2M100ForConditionalGeneration(config).eval().save_pretrained(folder)
 
 
 def save_audio_of(block: Block, top: Path) -> None:
@@ -97,7 +96,7 @@ def toolkit(tmp_path_factory, tiny_t5) -> Path:
     package = [block for block in blocks() if block.file.startswith("slm_espnet/")]
     for block in package:
         block.apply(top)
-    environment = {**os.environ, "PYTHONPATH": str(top), "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(top), "VIRTUAL_ENV": sys.prefix}
     socket = top.parent / "socket"
     server = subprocess.Popen(
         [sys.executable, "-X", "utf8", WARM_PYTHON, "serve", socket], env=environment, cwd=top,
@@ -109,7 +108,7 @@ def toolkit(tmp_path_factory, tiny_t5) -> Path:
         shim.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {WARM_PYTHON} run {socket} "$@"\n')
         shim.chmod(0o755)
         environment["PATH"] = f"{shim.parent}:{Path(sys.executable).parent}:{environment['PATH']}"
-        save_bart(top / "models" / "bart", tiny_t5)
+        save_nllb(top / "models" / "nllb", tiny_t5)
         assert "ready\n" in iter(server.stdout.readline, ""), "the server died"
         for block in blocks():
             if block.file:
@@ -151,7 +150,7 @@ def test_a_corpus_has_its_rows_and_those_of_the_new_task(toolkit):
 def test_an_adapter_of_ones_own_is_trained_between_models_of_ones_own_and_scored(toolkit):
     exp = toolkit / "egs2" / "mycorpus" / "slm1" / "exp" / EXPERIMENT
     log = (exp / "train.log").read_text(encoding="utf-8")
-    assert "kind mine" in log and "kind hf_bart" in log
+    assert "kind mine" in log and "kind hf_nllb" in log
     results = json.loads((exp / "results.json").read_text(encoding="utf-8"))
     assert {(row["task"], row["metric"]) for row in results} >= {("asr", "wer"), ("intent", "accuracy")}
     assert {row["count"] for row in results} == {2}

@@ -114,7 +114,7 @@ class Recipes:
         path = f"{self.python}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             list(map(str, command)), cwd=TOP / "egs2" / corpus / "slm1", text=True, capture_output=True,
-            env={**os.environ, **variables, "PATH": path, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **variables, "PATH": path, "VIRTUAL_ENV": sys.prefix},
         )  # fmt: skip
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output[-6000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from corpus_fixtures.stage1 import prepare
 from corpus_harness import write_audio, write_text
@@ -132,6 +133,30 @@ def test_what_is_wrong_with_the_folder_is_said(tmp_path):
     assert "a.tsv, b.tsv: say which with --table" in complaint(corpus)
     write_text(corpus / "data.tsv", "audio\ttext\naudio/r 0.wav\tone\naudio/r 1.wav\ttwo\n")
     assert "2 group(s) cannot be split into train, dev, test: add data" in complaint(corpus)
+
+
+def test_files_that_are_not_what_they_seem_are_left_out_and_the_rest_is_encoded(recipes, tmp_path):
+    """Stages 1 and 2: cut files, pages of errors, kinds that need ffmpeg; what stage 1 passes, stage 2 names."""
+    corpus = tmp_path / "own"
+    names = recordings(corpus)
+    whole = (corpus / names[0]).read_bytes()
+    bad = {
+        "cut.wav": whole[: len(whole) // 2], "page.mp3": b"<html>404 not found</html>" * 99,
+        "voice.m4a": b"\0\0\0\x1cftypM4A " + bytes(99), "zeros.flac": bytes(999),
+    }  # fmt: skip
+    if shutil.which("ffmpeg"):  # which is asked in stage 2
+        del bad["voice.m4a"]
+    for name, content in bad.items():
+        write_text(corpus / name, content)
+    rows = [f"{name}\tgood {n}\t{(*SETS, 'train', 'train', 'train')[n]}" for n, name in enumerate(names)]
+    rows += [f"{name}\tbad\ttrain" for name in bad]
+    write_text(corpus / "data.tsv", "\n".join(["audio\ttext\tset", *rows, ""]))
+    options = ["--stop_stage", "2", "--local_data_opts", "--max_failed 0.6", "--max_failed", "0.6"]
+    work = recipes.run("own_data", tmp_path, options=options, OWN_DATA=corpus)
+    assert {name: len(work.rows(name)) for name in work.sets} == {"dev": 1, "test": 1, "train": 4}
+    found = work.left_out("train")
+    expected = {"truncated audio": 1, "unreadable audio": 2, "needs ffmpeg": 1}
+    assert {reason: len(ids) for reason, ids in found.items()} == dict(list(expected.items())[: len(bad) - 1])
 
 
 def test_a_row_of_a_table_without_times_is_left_out_by_line(tmp_path):

@@ -127,6 +127,54 @@ def test_statistics_are_made_again_when_anything_they_depend_on_changes(recipe):
         assert names(calls) == ["stats"] and option(calls[0], "--data_dir") == ["data/dev"], name
 
 
+def test_tables_edited_by_hand_are_checked_and_counted_again(recipe):
+    slm(recipe, "--stop_stage", "3")
+    times = os.stat(recipe / "data/dev/text")
+    (recipe / "data/dev/text").write_text("u sword\n")  # as long, and as old
+    os.utime(recipe / "data/dev/text", ns=(times.st_atime_ns, times.st_mtime_ns))
+    done, calls = slm(recipe, "--stop_stage", "3")
+    assert [name for name in names(calls) if name != "encode"] == ["check_data", "stats"], "no new preparation"
+    assert "the check of data is made again, for something has changed: was: data/dev text " in done.stdout
+    assert "exp/slm_stats_pair/dev is made again, for something has changed: was: data/dev text " in done.stdout
+    assert "made again" not in slm(recipe, "--stop_stage", "3")[0].stdout
+
+
+def test_another_model_in_the_same_folder_is_noticed(recipe):
+    (recipe / "llm").mkdir()
+    (recipe / "llm" / "tokenizer.json").write_text('{"a": 1}')
+    (recipe / "pair.yaml").write_text("llm: hf_seq2seq\nllm_conf: {model: llm, dtype: float32}\n")
+    slm(recipe)
+    (recipe / "llm" / "notes.md").write_text("no part of the model")
+    assert {"stats", "train"}.isdisjoint(names(slm(recipe)[1]))
+    experiment = recipe / "exp" / "slm_pair_train_seed1"
+    for marker, more in (("settings", ""), (".done", " valid.loss.ave.pth")):  # of a version that noted less
+        (experiment / marker).write_text((experiment / marker).read_text().splitlines()[0] + more + "\n")
+    done, calls = slm(recipe, "--stage", "4", "--stop_stage", "4")
+    assert done.returncode == 0 and calls == [], done.stderr
+    (recipe / "llm" / "tokenizer.json").write_text('{"a": 2}')
+    done, calls = slm(recipe, "--stage", "3")
+    assert names(calls) == ["stats", "stats"] and done.stdout.count("was: llm ") == 2
+    assert done.returncode == 2 and "begun with other settings: was: llm " in done.stderr
+
+
+def test_training_knows_the_tables_that_it_read(recipe):
+    slm(recipe)
+    (recipe / "data/train/prompt").write_text("u translate\n")
+    done, _ = slm(recipe, "--stage", "4")
+    assert done.returncode == 2 and "begun with other settings: was: data/train text " in done.stderr
+
+
+def test_a_set_that_got_recordings_of_its_own_is_not_encoded_into_another(recipe):
+    (recipe / "data" / "t2").mkdir(parents=True)
+    (recipe / "data/t2/same_audio_as").write_text("t1\n")
+    slm(recipe, "--stop_stage", "2")
+    link = recipe / "dump/encodings/pair/t2"
+    assert link.is_symlink()
+    (recipe / "data/t2/same_audio_as").unlink()
+    _, calls = slm(recipe, "--stage", "2", "--stop_stage", "2")
+    assert str(link.relative_to(recipe)) in option(calls[0], "--output_dir") and not link.is_symlink()
+
+
 def test_two_preparations_of_one_folder_are_refused(recipe):
     (recipe / "data").mkdir()
     (recipe / "data" / ".lock").write_text("process 7 on far")
@@ -339,3 +387,24 @@ def test_processes_and_nodes_reach_the_launcher_and_the_training(recipe):
     _, calls = slm(recipe, "--stage", "4", "--stop_stage", "4", "--num_procs", "2", "--overwrite", "true")
     assert "--num_nodes" not in calls[0].split("train.log")[0], "launchers that know one node only are not asked"
     assert option(calls[1], "--num_procs") == ["2"] and option(calls[0], "--num_threads")[0] == "2"
+
+
+def test_gpus_of_a_decoding_job_reach_the_launcher_and_the_command(recipe):
+    launcher = recipe / "launcher"
+    launcher.write_text(
+        '#!/usr/bin/env bash\necho "launcher $*" >>calls\n'
+        'while [[ $1 == --* || $1 == JOB=* ]]; do [[ $1 == JOB=* ]] || shift; shift; done\n"${@:2}"\n'
+    )
+    launcher.chmod(0o755)
+    (recipe / "cmd.sh").write_text((recipe / "cmd.sh").read_text() + 'export decode_cmd="./launcher"\n')
+    slm(recipe, "--stop_stage", "4", "--nj", "1")
+    only_decode = ("--stage", "5", "--stop_stage", "5", "--inference_nj", "1", "--baselines", "", "--overwrite", "true")
+    for options, expected in (((), "0"), (("--gpu_inference", "true"), "1"),
+                              (("--gpu_inference", "true", "--decode_ngpu", "2"), "2")):  # fmt: skip
+        done, calls = slm(recipe, *only_decode, *options)
+        assert done.returncode == 0, done.stderr
+        asked, decode = ([call for call in calls if call.startswith(name)] for name in ("launcher", "decode"))
+        assert {option(call, "--gpu")[0] for call in asked} == {expected}
+        assert {option(call, "--ngpu")[0] for call in decode} == {expected}
+    done, _ = slm(recipe, *only_decode, "--decode_ngpu", "none")
+    assert done.returncode and "--decode_ngpu takes a number of GPUs, at least 1, not 'none'" in done.stderr

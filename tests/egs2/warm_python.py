@@ -89,7 +89,8 @@ def _work(request: dict) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.modules["torch"].set_num_threads(1)  # remakes torch's pool, for which threads that load weights would race
+    threads = int(os.environ.get("OMP_NUM_THREADS", 1))
+    sys.modules["torch"].set_num_threads(threads)  # remakes the pool, for which threads that load weights would race
     status = 1
     try:
         sys.path[1:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(":") if entry]

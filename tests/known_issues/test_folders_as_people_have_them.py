@@ -17,7 +17,7 @@ def touch(path):
     path.touch()
 
 
-def test_hidden_files_links_and_other_kinds(tmp_path, caplog):
+def test_hidden_files_links_and_other_kinds(tmp_path, caplog, monkeypatch):
     rec = tmp_path / "rec"
     for name in ("x.WAV", "._x.WAV", "__MACOSX/._x.WAV", "__MACOSX/y.wav", ".hidden/y.wav", "b.m4a", "c.mp4", "d.m4a"):
         touch(rec / name)
@@ -26,15 +26,19 @@ def test_hidden_files_links_and_other_kinds(tmp_path, caplog):
     (rec / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/loop").symlink_to(rec)
     (rec / "self").symlink_to(rec)
+    monkeypatch.setattr("slm_espnet.data.ffmpeg.is_installed", lambda: False)
     with caplog.at_level(logging.WARNING):
         assert [recording.name for recording in find_recordings([str(rec)])] == ["link/z", "x"]
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "3 files of kinds that are not read are left out: .m4a 2, .mp4 1" in message and "ffmpeg" in message
+    assert "3 files need the program ffmpeg, which is not installed: .m4a (2), .mp4 (1); install it" in message
+    monkeypatch.setattr("slm_espnet.data.ffmpeg.is_installed", lambda: True)
+    assert [recording.name for recording in find_recordings([str(rec)])] == ["b", "c", "d", "link/z", "x"]
 
 
-def test_a_folder_of_other_kinds_only_is_refused_with_a_cure(tmp_path):
+def test_a_folder_of_other_kinds_only_is_refused_with_a_cure(tmp_path, monkeypatch):
+    monkeypatch.setattr("slm_espnet.data.ffmpeg.is_installed", lambda: False)
     touch(tmp_path / "b.m4a")
-    with pytest.raises(UserError, match=r"no recordings.*\.m4a 1.*ffmpeg"):
+    with pytest.raises(UserError, match=r"no recordings.*ffmpeg.*\.m4a \(1\)"):
         find_recordings([str(tmp_path)])
 
 

@@ -55,8 +55,17 @@ LLM_SMALL = dict(
     hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
     max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2,
 )  # fmt: skip
+GEMMA3N_SMALL = {
+    **LLM_SMALL, "vocab_size_per_layer_input": 200, "hidden_size_per_layer_input": 16, "num_kv_shared_layers": 0,
+    "laurel_rank": 8, "sliding_window": 64, "activation_sparsity_pattern": [0.0, 0.0],
+}  # fmt: skip
 FALCON_SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, bos_token_id=1, eos_token_id=2)
 T5_LLM_SMALL = dict(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, pad_token_id=0, eos_token_id=1)
+BART_SMALL = dict(
+    d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4,
+    encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, pad_token_id=0, bos_token_id=2, eos_token_id=1,
+    decoder_start_token_id=1, forced_eos_token_id=None,
+)  # fmt: skip
 
 
 def configs():
@@ -71,6 +80,7 @@ def configs():
         "gemma2": (t.Gemma2Config, {**LLM_SMALL, "sliding_window": 6, "final_logit_softcapping": 3.0}),
         "gemma3": (t.Gemma3TextConfig, {**LLM_SMALL, "sliding_window": 6}),
         "gemma3_images": (gemma3_with_images, {**LLM_SMALL, "sliding_window": 64}),
+        "gemma3n": (t.Gemma3nTextConfig, GEMMA3N_SMALL),
         "mistral": (t.MistralConfig, {**LLM_SMALL, "sliding_window": 6}),
         "gpt2": (t.GPT2Config, dict(n_embd=32, n_layer=2, n_head=4, n_positions=256, bos_token_id=1, eos_token_id=2)),
         "phi": (t.PhiConfig, LLM_SMALL),
@@ -93,6 +103,8 @@ def configs():
         ),
         "mt5": (t.MT5Config, {**T5_LLM_SMALL, "decoder_start_token_id": 0}),
         "umt5": (t.UMT5Config, {**T5_LLM_SMALL, "decoder_start_token_id": 0}),
+        "bart": (t.BartConfig, {**BART_SMALL, "scale_embedding": False}),
+        "mbart": (t.MBartConfig, {**BART_SMALL, "scale_embedding": True, "forced_bos_token_id": 7}),
     }
 
 
@@ -106,7 +118,7 @@ def gemma3_with_images(**values):
 
 
 CAUSAL = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_images", "mistral", "gpt2")
-SEQ2SEQ = ("t5", "t5_gated", "mt5", "umt5")
+SEQ2SEQ = ("t5", "t5_gated", "mt5", "umt5", "bart", "mbart")
 
 
 @pytest.fixture(scope="session")

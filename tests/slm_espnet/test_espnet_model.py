@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from slm_espnet.adapter.base import SpeechEmbeddings
 from slm_espnet.adapter.build import build_adapter
 from slm_espnet.adapter.input import valid_mask
-from slm_espnet.espnet_model import ESPnetSLMModel, join
+from slm_espnet.assembly import join
+from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.llm.build import build_llm
 from slm_espnet.prompt import Prompt, PromptTemplate
 from slm_espnet.training.tokens import Shares, TokenCounts
@@ -200,8 +201,9 @@ def test_listening_is_measured_with_the_speech_of_another_utterance(llm):
 
 def test_join_is_differentiable_and_orders_parts():
     first, second = torch.ones(2, 3, 1, requires_grad=True), 2 * torch.ones(2, 2, 1)
-    joined, lengths = join([(first, torch.tensor([0, 3])), (second, torch.tensor([2, 1]))])
-    assert joined[..., 0].tolist() == [[2, 2, 0, 0], [1, 1, 1, 2]] and lengths.tolist() == [2, 4]
+    parts = {"prefix": first, "speech": second, "suffix": torch.zeros(2, 0, 1)}
+    joined, lengths, totals = join(parts, {"prefix": [0, 3], "speech": [2, 1], "suffix": [0, 0]})
+    assert joined[..., 0].tolist() == [[2, 2, 0, 0], [1, 1, 1, 2]] and lengths.tolist() == totals == [2, 4]
     joined.sum().backward()
     assert torch.equal(first.grad[..., 0], valid_mask(torch.tensor([0, 3]), 3).float())
 

@@ -103,7 +103,7 @@ def test_an_instruction_may_say_where_the_speech_goes(llama):
     for instruction in ("<speech>", "<speech>!", "Say <speech>"):
         read = PromptTemplate(chat=True).with_text(llama, "hi", instruction)
         assert llama.decode(read.ids) == f"[user] {instruction.replace('<speech>', 'hi')}\n[assistant]"
-    with pytest.raises(UserError, match="'<speech> or <speech>' has 2 places"):
+    with pytest.raises(UserError, match="has 2 places <speech>, and 1 recording"):
         PromptTemplate().build(llama, "<speech> or <speech>")
 
 

@@ -93,6 +93,13 @@ def test_speech_stands_where_words_would(tokenizer, name, order):
                 read = template.with_text(tokenizer, text, INSTRUCTION, ("Anna", "Ben"))
                 assert read.ids == (*prompt.prefix, *read.words, *prompt.suffix), (marks, chat, text)
                 assert tokenizer.decode(read.words) == text
+            for instruction in ("Is <speech> the answer to <speech>? <speech>", "Compare them."):
+                prompt = template.build(tokenizer, instruction, ("Anna",), recordings=3)
+                texts = ("turn on the light", "Größe", "5 apples")
+                read = template.with_text(tokenizer, texts, instruction, ("Anna",))
+                between = zip(prompt.parts, (*read.said, ()), strict=True)
+                assert read.ids == tuple(i for one, said in between for i in (*one, *said)), (marks, chat)
+                assert tuple(map(tokenizer.decode, read.said)) == texts
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """The launcher: job numbers, logs, reports of what failed, GPUs, limits, interrupts."""
 
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -115,6 +116,29 @@ def test_an_interrupt_ends_the_children(tmp_path):
     assert process.returncode == 130 and "interrupted" in said
     status = Path(f"/proc/{child.read_text().strip()}/status")
     assert not status.exists() or "zombie" in status.read_text()
+
+
+def test_a_second_interrupt_does_not_break_off_what_the_first_began(tmp_path):
+    script = "trap 'echo >heard; read -r _ <go; echo saved; exit' TERM; echo >ready; while :; do read -r _ <never; done"
+    pipes = {}
+    for name in ("ready", "heard", "go", "never"):
+        os.mkfifo(tmp_path / name)
+        pipes[name] = os.open(tmp_path / name, os.O_RDWR)
+    process = subprocess.Popen(
+        [LAUNCH, "x.log", "bash", "-c", script], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert select.select([pipes["ready"]], [], [], 120)[0]
+    process.send_signal(signal.SIGTERM)
+    assert select.select([pipes["heard"]], [], [], 120)[0]
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    os.write(pipes["go"], b"\n")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and said.count("\n") == 1 and "all jobs were ended" in said
+    assert "saved" in (tmp_path / "x.log").read_text()
+    for pipe in pipes.values():
+        os.close(pipe)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,20 @@ a real cluster does not give them readily. Everything else runs on a real one, i
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 LAUNCH = str(Path(__file__).resolve().parents[2] / "utils" / "launch.py")
+sys.path.insert(0, str(Path(LAUNCH).parent))
+
+from launcher import slurm_queue  # noqa: E402
+from launcher.job import UsageError, parse  # noqa: E402
+from launcher.slurm import SlurmBackend  # noqa: E402
+from launcher.spool import Spool  # noqa: E402
+
 # answers/NAME.N: what the N-th call of a program prints (the last one again and again); answers/NAME.N.error: to
 # standard error, with status 1. squeue answers when there is the file that answers/squeue_waits_for names. sbatch then
 # starts the job unless there is a file `never`, after `delay` seconds.
@@ -227,3 +235,54 @@ def test_no_slurm_here(fake):
     done = subprocess.run([where, LAUNCH, "--backend", "slurm", "x.log", "true"], cwd=fake.folder, text=True,
                           capture_output=True, env={"PATH": str(fake.folder / "bin")})  # fmt: skip
     assert done.returncode == 2 and "sbatch is not there: run on a login node of the cluster" in done.stderr
+
+
+def test_jobs_that_slurm_does_not_end_are_known_to_the_next_launcher(tmp_path, monkeypatch):
+    def call(command):
+        calls.append(command)
+        answer = {"sbatch": "7\n", "squeue": f"7|N/A|{state}|None\n"}.get(command[0], "")
+        status = int(command[0] == "scancel" and len(calls) % 2)  # it does not always answer, either
+        return subprocess.CompletedProcess(command, status, answer, "")
+
+    def sleep(_seconds):
+        if len(calls) == 1:  # the job is submitted
+            raise KeyboardInterrupt
+
+    calls, state = [], "COMPLETING"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_queue, "call", call)
+    monkeypatch.setattr(time, "sleep", sleep)
+    (tmp_path / "slurm.conf").write_text(CONF.format(delay=0))
+    backend, array = SlurmBackend("slurm.conf"), parse(["x.log", "true"])
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(array)
+    assert Spool.of(array).jobs() == ["7"] and not list(tmp_path.rglob("*.lock"))
+    with pytest.raises(UsageError, match="Slurm has not ended jobs of an earlier launcher yet; wait until .*--jobs=7"):
+        backend.run(array)
+    assert [command[0] for command in calls].count("sbatch") == 1 and Spool.of(array).jobs() == ["7"]
+    state = "CANCELLED"
+    before = len(calls)
+    assert [result.number for result in backend.run(array)] == [1]
+    assert [command[0] for command in calls[before:]][:3] == ["scancel", "squeue", "sbatch"]
+    assert not (tmp_path / ".launch").exists()
+
+
+def test_an_interrupt_while_an_answer_is_lost_cancels_the_job(tmp_path, monkeypatch):
+    def call(command):
+        calls.append(command)
+        if command[0] == "sbatch":
+            return subprocess.CompletedProcess(command, 1, "", "Socket timed out on send/recv operation")
+        mark = next(part for part in calls[0] if part.startswith("--comment=")).removeprefix("--comment=")
+        return subprocess.CompletedProcess(command, 0, f"7|{mark}\n" if "--format=%F|%k" in command else "", "")
+
+    def sleep(_seconds):
+        raise KeyboardInterrupt
+
+    calls = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_queue, "call", call)
+    monkeypatch.setattr(time, "sleep", sleep)
+    (tmp_path / "slurm.conf").write_text(CONF.format(delay=0))
+    with pytest.raises(KeyboardInterrupt):
+        SlurmBackend("slurm.conf").run(parse(["x.log", "true"]))
+    assert ["scancel", "--quiet", "7"] in calls and not (tmp_path / ".launch").exists()

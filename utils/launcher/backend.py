@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from launcher.job import JobArray, JobResult
+
+ATTENTION = 0.5  # seconds after which a signal is heeded, see wait_for
 
 
 class AbsBackend(ABC):
@@ -26,3 +30,17 @@ class AbsBackend(ABC):
             OSError: a log cannot be written.
             KeyboardInterrupt: interrupted (INT, TERM); all jobs were ended.
         """
+
+
+def wait_for(futures: Sequence[Future[JobResult]]) -> list[JobResult]:
+    """What jobs that run in threads end with, in the order given; raises what one of them raises, at once.
+
+    Looks up now and then: Python calls a signal's handler between two steps of the main thread, so one that arrives
+    just before a wait without end would be heeded after it.
+    """
+    while True:
+        done, left = wait(futures, ATTENTION, FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        if not left:
+            return [future.result() for future in futures]

@@ -9,10 +9,11 @@ import signal
 import subprocess
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from launcher.backend import AbsBackend
+from launcher.backend import AbsBackend, wait_for
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.process import end
 from launcher.spool import prepare_logs
@@ -47,9 +48,10 @@ class LocalBackend(AbsBackend):
             pool.put(gpus[slot * array.gpu : (slot + 1) * array.gpu])
         prepare_logs(array)
         with ThreadPoolExecutor(slots) as executor:
-            futures = [executor.submit(self._run_one, array, number, pool) for number in array.numbers]
+            futures: list[Future] = []
             try:
-                return [future.result() for future in futures]
+                futures += (executor.submit(self._run_one, array, number, pool) for number in array.numbers)
+                return wait_for(futures)
             except BaseException:
                 self._stop(futures)
                 raise
@@ -102,7 +104,7 @@ class LocalBackend(AbsBackend):
             return f"ran longer than --time allows ({limit:.0f} s) and was ended"
         return ""
 
-    def _stop(self, futures: list) -> None:
+    def _stop(self, futures: Sequence[Future]) -> None:
         with self._lock:
             self._stopping = True
             running = list(self._running.values())

@@ -42,22 +42,28 @@ class SlurmBackend(AbsBackend):
         """Run all jobs; results in the order of their numbers. An interrupt cancels the jobs and is raised again.
 
         Raises:
-            UsageError: Slurm refuses the jobs, is not there, or a log cannot be written.
+            UsageError: Slurm refuses the jobs, is not there, or does not end those of a launcher that was killed;
+                another launcher runs the same jobs; or a log cannot be written.
         """
         spool = Spool.of(array)
-        if old := spool.left_behind():
-            say(f"cancelling jobs of a launcher that was killed: {', '.join(old)}")
-            slurm_queue.cancel(old)
-        run = SlurmRun(array, self.conf, spool)
-        spool.begin(array)
-        try:
-            results = run.run()
-        except BaseException:
-            slurm_queue.cancel(spool.jobs())
+        with spool.claimed():
+            if old := spool.jobs():
+                say(f"cancelling jobs of a launcher that was killed: {', '.join(old)}")
+                if not slurm_queue.cancel(old):
+                    cure = f"wait until `squeue --jobs={','.join(old)}` is empty, then run this again"
+                    raise UsageError(f"{array.title}: Slurm has not ended jobs of an earlier launcher yet; {cure}")
+            run = SlurmRun(array, self.conf, spool)
+            spool.begin(array)
+            try:
+                results = run.run()
+            except BaseException:
+                if slurm_queue.cancel(jobs := spool.jobs()):
+                    spool.remove()
+                else:
+                    say(f"Slurm has not ended job(s) {', '.join(jobs)} yet; the next run cancels them before it begins")
+                raise
             spool.remove()
-            raise
-        spool.remove()
-        return results
+            return results
 
 
 class SlurmRun:

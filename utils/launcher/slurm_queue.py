@@ -63,9 +63,13 @@ def submit(command: Sequence[str], mark: str, note: Callable[[str], None]) -> st
                 return match[1]
         if patience is None or not is_transient(done.stderr):
             raise Refused(done.stderr.strip() or f"{command[0]} ended with status {done.returncode}")
-        time.sleep(patience)
-        if (found := _by_comment(mark)) is not None:
-            note(found)
+        try:
+            time.sleep(patience)
+        finally:  # also after an interrupt: the job may be there
+            with _uninterrupted():
+                if (found := _by_comment(mark)) is not None:
+                    note(found)
+        if found is not None:
             return found
     raise AssertionError("not reached")
 
@@ -91,16 +95,17 @@ def from_accounting(job: str, task: int | None) -> State | None:
     return State(job, task, done.stdout.split()[0].split("|")[0], "")
 
 
-def cancel(jobs: Sequence[str]) -> None:
-    """Cancel jobs and wait, for half a minute or so, until Slurm has ended them."""
-    if not jobs:
-        return
-    call(["scancel", "--quiet", *jobs])
-    for _ in range(20):
+def cancel(jobs: Sequence[str]) -> bool:
+    """Cancel jobs and wait, for half a minute or so, until Slurm has ended them; whether it has."""
+    asked = False
+    for attempt in range(20 if jobs else 0):
+        if attempt:
+            time.sleep(2)
+        asked = asked or call(["scancel", "--quiet", *jobs]).returncode == 0
         left = states(jobs)
         if left is not None and not any(state.is_alive for state in left):
-            return
-        time.sleep(2)
+            return True
+    return not jobs
 
 
 def cancel_tasks(job: str, tasks: Sequence[int | None]) -> None:

@@ -1,30 +1,31 @@
 """The folder through which a launcher and its jobs on other machines speak: .launch/<log's name>, beside the logs.
 
     job.json   what is to be run; only its owner can read it
-    owner      which launcher this is (machine, process)
     jobs       numbers of what was handed to a scheduler, one a line: what is cancelled when the launcher was killed
     began.N    job N runs (noted where nobody else could say so)
     done.N     how job N ended; written by the job as its last act
 
-It goes when all jobs have ended.
+It goes when all jobs have ended. Beside it is the claim of the launcher at work, .launch/.<log's name>.lock (claim.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from launcher.claim import claimed
 from launcher.job import JobArray, JobResult, UsageError
 
 # variables that say nothing on another machine
 OF_THIS_MACHINE = ("DISPLAY", "HOSTNAME", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "TERM", "CUDA_VISIBLE_DEVICES", "_")
 OF_THIS_SESSION = ("SSH_", "XDG_", "DBUS_", "SLURM")  # beginnings of such
-BEAT = 300.0  # seconds after which a launcher on another machine that gave no sign of life is dead
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,13 @@ class Spool:
         log = Path(array.log).absolute()
         return cls(log.parent / ".launch" / log.name)
 
-    def left_behind(self) -> list[str]:
-        """Scheduler's numbers of the jobs of a launcher that was killed.
+    def claimed(self) -> contextlib.AbstractContextManager[None]:
+        """Be the only launcher of these jobs; what is in the folder then is from one that was killed.
 
         Raises:
-            UsageError: that launcher is still at work.
+            UsageError: another launcher is at work on them.
         """
-        try:
-            host, pid = (self.folder / "owner").read_text(encoding="utf-8").split()
-            beat = (self.folder / "owner").stat().st_mtime
-        except (OSError, ValueError):
-            return []
-        if _is_launcher(pid) if host == os.uname().nodename else time.time() - beat < BEAT:
-            raise UsageError(f"{self.folder.name}: a launcher is running these jobs already (process {pid} on {host})")
-        return self.jobs()
+        return claimed(self.folder.with_name(f".{self.folder.name}.lock"))
 
     def begin(self, array: JobArray) -> None:
         """Make the folder, empty, and what the jobs must know.
@@ -63,19 +57,11 @@ class Spool:
         prepare_logs(array)
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self._make()
-            write(self.folder / "owner", f"{os.uname().nodename} {os.getpid()}\n")
+            self.folder.mkdir(parents=True, exist_ok=True)
             what = {"array": asdict(array), "cwd": os.getcwd(), "environment": _environment()}
             write(self.folder / "job.json", json.dumps(what), mode=0o600)
         except OSError as error:
             raise UsageError(f"cannot write {self.folder} ({error.strerror})") from error
-
-    def _make(self) -> None:
-        while True:
-            try:
-                return self.folder.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError:  # the other launchers here have ended just now, and the folder above was empty
-                self.folder.parent.parent.stat()
 
     def is_there(self) -> bool:
         """Whether what `begin` wrote can be seen on this machine."""
@@ -121,8 +107,7 @@ class Spool:
             (self.folder / f"{kind}.{number}").unlink(missing_ok=True)
 
     def results(self) -> dict[int, tuple[JobResult, int]]:
-        """(result, size of its log) by number, of the jobs that have ended; also the launcher's sign of life."""
-        os.utime(self.folder / "owner")
+        """(result, size of its log) by number, of the jobs that have ended."""
         found = {}
         for entry in os.scandir(self.folder):  # listing a folder makes network filesystems look again
             if entry.name.startswith("done.") and not entry.name.endswith(".tmp"):
@@ -132,12 +117,8 @@ class Spool:
         return found
 
     def remove(self) -> None:
-        """Remove the folder, as far as possible; the one above it when it is empty."""
+        """Remove the folder, as far as possible."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        try:
-            self.folder.parent.rmdir()
-        except OSError:
-            pass
 
 
 def prepare_logs(array: JobArray) -> None:
@@ -156,8 +137,12 @@ def prepare_logs(array: JobArray) -> None:
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file so that nobody sees a part of it."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Write a file so that nobody sees a part of it.
+
+    The name has no process id: a job that the cluster has queued again may have the same one on another machine, where
+    the first still writes.
+    """
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -184,13 +169,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _is_launcher(pid: str) -> bool:
-    try:
-        return b"launch.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def _environment() -> dict[str, str]:

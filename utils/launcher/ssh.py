@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import hosts
-from launcher.backend import AbsBackend
+from launcher.backend import AbsBackend, wait_for
 from launcher.hosts import Host
 from launcher.job import AGAIN, MOST_RUNS, JobArray, JobResult, UsageError, say_again
 from launcher.spool import Spool, wait_for_logs
@@ -72,26 +72,33 @@ class SshBackend(AbsBackend):
             free.put(slot)
         at_a_time = min(len(places), len(array.numbers), array.max_jobs_run or len(places))
         spool = Spool.of(array)
-        spool.left_behind()
-        spool.begin(array)
+        with spool.claimed():
+            spool.begin(array)
+            results = self._run_all(array, spool, free, at_a_time)
+            if any(result.note == NOWHERE for result in results):
+                said = "; ".join(f"{host}: {words}" for host, words in self._dead.items())
+                cure = "does `ssh HOST true` ask nothing?"
+                raise UsageError(f"no machine of {self.path} can be reached ({said}); {cure}")
+            sizes = {number: size for number, (_, size) in spool.results().items()}
+            wait_for_logs(array, sizes, FILE_DELAY)
+            spool.remove()
+            return results
+
+    def _run_all(
+        self, array: JobArray, spool: Spool, free: queue.SimpleQueue[Slot | None], at_a_time: int
+    ) -> list[JobResult]:
         beat = threading.Thread(target=self._beat, daemon=True)
         beat.start()
         with ThreadPoolExecutor(at_a_time) as executor:
-            futures = [executor.submit(self._run_one, array, spool, number, free) for number in array.numbers]
+            futures: list[Future] = []
             try:
-                results = [future.result() for future in futures]
+                futures += (executor.submit(self._run_one, array, spool, number, free) for number in array.numbers)
+                return wait_for(futures)
             except BaseException:
                 self._stop(futures)
                 raise
             finally:
                 self._stopping.set()
-        if any(result.note == NOWHERE for result in results):
-            said = "; ".join(f"{host}: {words}" for host, words in self._dead.items())
-            raise UsageError(f"no machine of {self.path} can be reached ({said}); does `ssh HOST true` ask nothing?")
-        sizes = {number: size for number, (_, size) in spool.results().items()}
-        wait_for_logs(array, sizes, FILE_DELAY)
-        spool.remove()
-        return results
 
     def _run_one(self, array: JobArray, spool: Spool, number: int, free: queue.SimpleQueue[Slot | None]) -> JobResult:
         runs = 0

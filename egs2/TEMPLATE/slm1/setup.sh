@@ -42,7 +42,7 @@ if [ ! -e "${recipe}/run.sh" ]; then
 set -euo pipefail
 cd "\$(dirname "\$0")"
 
-./slm.sh \\
+exec ./slm.sh \\
     --train_set train \\
     --valid_set dev \\
     --test_sets "test" \\

@@ -23,7 +23,8 @@ inference_nj=2        # jobs of stage 5
 ngpu=0                # GPUs for training, on each node; more than 0: encoding uses one per job, too
 num_nodes=1           # nodes for training
 num_procs=1           # processes of a training without GPUs, on each node: for tests and CPU clusters
-gpu_inference=false   # decode on GPUs, one per job
+gpu_inference=false   # decode on GPUs
+decode_ngpu=1         # GPUs of each decoding job; more than 1 where the LLM does not fit on one
 num_threads=1         # CPU threads of each job
 train_num_threads=    # CPU threads of each process of stage 4; empty: as num_threads
 python=python3        # Python interpreter
@@ -70,6 +71,7 @@ hf_private=           # true or false: who sees a repository that stage 8 makes;
 
 INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 . utils/parse_options.sh
+. utils/end_children.sh
 . ./path.sh
 . ./cmd.sh
 
@@ -83,6 +85,7 @@ INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 [ -n "${valid_set}${download_model}" ] || ${skip_train} || fail "--valid_set is needed (or --skip_train true)"
 [ -n "${test_sets}" ] || ${skip_eval} || fail "--test_sets is needed (or --skip_eval true)"
 [ -f "${inference_config:-${foundation}}" ] || fail "${inference_config}: no such file (--inference_config)"
+[[ ${decode_ngpu} =~ ^[1-9][0-9]*$ ]] || fail "--decode_ngpu takes a number of GPUs, at least 1, not '${decode_ngpu}'"
 for kind in ${baselines}; do
     [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
 done
@@ -111,39 +114,41 @@ if ${skip_eval}; then eval_sets=; fi
 sets=$(words "${train_sets} ${eval_sets}")
 self_sets= # the training sets whose targets are the language model's own answers
 [ -z "${self_instructions}" ] || [ -z "${train_sets}" ] || self_sets=$(words "${train_set}" | sed 's/[^ ]\+/&_self/g')
-decode_gpu=$(${gpu_inference} && echo 1 || echo 0)
+decode_gpu=$(${gpu_inference} && echo "${decode_ngpu}" || echo 0)
 ${skip_data_prep} && skip_stages+=" 1 2"
 if ${skip_train} || [ -n "${download_model}" ]; then skip_stages+=" 3 4"; fi
 ${skip_eval} && skip_stages+=" 5 6"
 : "${train_num_threads:=${num_threads}}"
 : "${stop_stage:=$([ -n "${hf_repo}" ] && echo 8 || echo $((stage > 6 ? stage : 6)))}"
 
-[ -z "${download_model}" ] || model_dir=$(${python} -m slm_espnet.bin.download --model "${download_model}")
+[ -z "${download_model}" ] || answer model_dir ${python} -m slm_espnet.bin.download --model "${download_model}"
 
 if begin 1 "data preparation"; then
     [ -x local/data.sh ] || fail "local/data.sh is missing or not executable: it prepares ${datadir}/<set>"
     settings=$(made_of)
-    if is_done "${datadir}/.prepared" "${settings}"; then
+    prepared="${datadir}/.prepared"
+    renew "${prepared}" "$(sed '/^--dumpdir /d' <<<"${settings}")" "${settings}" # made before it was noted
+    if unchanged "${prepared}" "${datadir}" "${settings}"; then
         log "${datadir} is complete (--overwrite true prepares it again)"
     else
         alone "${datadir}"
-        [ ! -f "${datadir}/.prepared" ] || log "${datadir} is prepared again: $(changed "${datadir}/.prepared" "${settings}")"
-        rm -f "${datadir}/.checked" "${datadir}/.prepared"
-        local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
+        rm -f "${datadir}/.checked" "${prepared}"
+        run local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" ${local_data_opts}
         settings=$(made_of) # it may have filled a folder of downloads
-        mark_done "${datadir}/.prepared" "${settings}"
+        mark_done "${prepared}" "${settings}"
     fi
-    settings+=" ${sets} ${audio_check} ${max_failed}"
-    if ! is_done "${datadir}/.checked" "${settings}"; then
-        ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
+    checked_with="sets ${sets}, --audio_check ${audio_check}, --max_failed ${max_failed}"
+    settings="${checked_with}"$'\n'"$(tables_of ${sets})"
+    if ! unchanged "${datadir}/.checked" "the check of ${datadir}" "${settings}"; then
+        run ${python} -m slm_espnet.bin.check_data --fix true --max_failed "${max_failed}" --audio "${audio_check}" \
             $(paths "${datadir}" ${sets})
-        mark_done "${datadir}/.checked" "${settings}"
+        mark_done "${datadir}/.checked" "${checked_with}"$'\n'"$(tables_of ${sets})" # which it may have mended
     fi
     for name in ${self_sets}; do
         array "${datadir}/${name}/log" "${inference_nj}" --gpu "${decode_gpu}" -- \
             ${python} -m slm_espnet.bin.self_target --foundation "${foundation}" --ngpu "${decode_gpu}" \
             --instructions "${self_instructions}" --tasks_config "${tasks_config}" --num_threads "${num_threads}" \
-            --data_dir "${datadir}/${name%_self}" --output_dir "${datadir}/${name}"
+            --data_dir "${datadir}/${name%_self}" --output_dir "${datadir}/${name}" --when_changed remake
     done
     end 1
 fi
@@ -152,6 +157,7 @@ sets+=" ${self_sets}"
 
 if begin 2 "encoding by the frozen speech encoder"; then
     encoded=$(words "$(heard_in ${sets})")
+    for set in ${sets}; do [ ! -L "${encodings}/${set}" ] || rm "${encodings}/${set}"; done # it may have its own now
     array "${encodings}/log" "${nj}" --gpu "$((ngpu > 0))" -- \
         ${python} -m slm_espnet.bin.encode --foundation "${foundation}" --ngpu "$((ngpu > 0))" \
         --num_threads "${num_threads}" --max_failed "${max_failed}" \
@@ -162,15 +168,13 @@ fi
 
 if begin 3 "statistics"; then
     for names in "${train_set}" "${valid_set}"; do
-        settings="$(digest "${foundation}" $(for name in ${names}; do
-            echo "${datadir}/${name}/"{text,prompt,context,transcript,utt2task} "${encodings}/${name}/index.tsv"
-        done)) ${train_tasks} ${stats_args}"
+        settings="$(frozen; data_of ${names}; echo "tasks ${train_tasks}"; echo "options ${stats_args}")"
         output="${stats}/$(joined "${names}")"
-        if is_done "${output}/.done" "${settings}"; then
+        if unchanged "${output}/.done" "${output}" "${settings}"; then
             log "${output} is complete"
             continue
         fi
-        ${train_cmd} "${output}/stats.log" \
+        run ${train_cmd} "${output}/stats.log" \
             ${python} -m slm_espnet.bin.stats --foundation "${foundation}" --data_dir $(paths "${datadir}" ${names}) \
             --encodings_dir $(paths "${encodings}" ${names}) --output_dir "${output}" \
             --tasks "${train_tasks}" --max_failed "${max_failed}" ${stats_args}
@@ -187,12 +191,16 @@ if begin 4 "training of the adapter"; then
     for names in "${train_set}" "${valid_set}"; do
         settings+=" ${names} $(digest $(paths "${datadir}" ${names} | sed 's|$|/text|') "${stats}/$(joined ${names})/speech_shape")"
     done
+    older=${settings} # all that was noted before
+    settings+=$'\n'"$(frozen; data_of ${train_set} ${valid_set})"
+    renew "${slm_exp}/settings" "${older}" "${settings}"
+    renew "${slm_exp}/.done" "${older} ${inference_model}" "${settings} ${inference_model}"
     if is_done "${slm_exp}/.done" "${settings} ${inference_model}"; then
         log "${slm_exp} is complete"
     else
         if ${overwrite}; then rm -rf "${slm_exp}"; fi
         if [ -f "${slm_exp}/settings" ] && [ "$(cat "${slm_exp}/settings")" != "${settings}" ]; then
-            fail "${slm_exp} was begun with other settings: $(cat "${slm_exp}/settings"); now: ${settings}." \
+            fail "${slm_exp} was begun with other settings: $(changed "${slm_exp}/settings" "${settings}")." \
                 "Give another --slm_tag, or --overwrite true"
         fi
         mkdir -p "${slm_exp}"
@@ -206,7 +214,7 @@ if begin 4 "training of the adapter"; then
             shapes+=(--train_shape_file "${stats}/$(joined "${train_set}")/${name}")
             shapes+=(--valid_shape_file "${stats}/$(joined "${valid_set}")/${name}")
         done
-        ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
+        run ${cuda_cmd} --gpu "${ngpu}" --num_threads "$((train_num_threads * (ngpu > num_procs ? ngpu : num_procs)))" \
             $([ "${num_nodes}" -eq 1 ] || echo "--num_nodes ${num_nodes}") --name "${slm_tag}" "${slm_exp}/train.log" \
             ${python} -m slm_espnet.bin.train --config "${slm_config}" --foundation "${foundation}" \
             --train_data_path_and_name_and_type "$(pairs ${train_set}),speech,slm_rows" \
@@ -214,7 +222,7 @@ if begin 4 "training of the adapter"; then
             "${shapes[@]}" --output_dir "${slm_exp}" --resume true \
             --ngpu "${ngpu}" --num_nodes "${num_nodes}" --num_procs "${num_procs}" \
             --num_threads "${train_num_threads}" --seed "${seed}" ${slm_args}
-        ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
+        run ${python} -m slm_espnet.bin.average --exp_dir "${slm_exp}" --inference_model "${inference_model}"
         mark_done "${slm_exp}/.done" "${settings} ${inference_model}"
     fi
     end 4
@@ -229,7 +237,8 @@ decode() {
         --tasks_config "${tasks_config}" \
         --foundation "${foundation}" --ngpu "${decode_gpu}" --num_threads "${num_threads}" --max_failed "${max_failed}" \
         --data_dir $(paths "${datadir}" ${test_sets}) --encodings_dir $(paths "${encodings}" ${test_sets}) \
-        --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" "$@" ${inference_args}
+        --output_dir $(paths "${output}" ${test_sets}) --tasks "${eval_tasks}" --when_changed remake \
+        "$@" ${inference_args}
 }
 
 if begin 5 "decoding"; then
@@ -237,12 +246,9 @@ if begin 5 "decoding"; then
     if [ -n "${biasing_dev_sets}" ]; then
         mkdir -p "${baseline_exp}"
         biasing+=(--biasing_config "${baseline_exp}/biasing.yaml") # the same for every adapter
-        settings="${biasing_dev_sets}"
-        for name in ${biasing_dev_sets}; do
-            settings+=" $(digest "${datadir}/${name}/"{text,context} "${encodings}/${name}/index.tsv")"
-        done
-        is_done "${baseline_exp}/.biasing" "${settings}" ||
-            ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
+        settings="sets ${biasing_dev_sets}"$'\n'"$(data_of ${biasing_dev_sets})"
+        unchanged "${baseline_exp}/.biasing" "${baseline_exp}/biasing.yaml" "${settings}" ||
+            run ${python} -m slm_espnet.bin.tune_biasing --datadir "${datadir}" --dev_sets "${biasing_dev_sets}" \
                 --encodings_dir "${encodings}" --output "${baseline_exp}/biasing.yaml"
         mark_done "${baseline_exp}/.biasing" "${settings}"
     fi
@@ -257,7 +263,7 @@ if begin 6 "scoring"; then
     options=()
     [[ " ${baselines} " != *" ctc "* ]] || options+=(--cascade_dir "${baseline_exp}/ctc_${inference_tag}")
     [[ " ${baselines} " != *" transcript "* ]] || options+=(--bound_dir "${baseline_exp}/transcript_${inference_tag}")
-    ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
+    run ${python} -m slm_espnet.bin.score --exp_dir "${slm_exp}" --inference_tag "${inference_tag}" --datadir "${datadir}" \
         --test_sets "${test_sets}" --encodings_dir "${encodings}" --tasks_config "${tasks_config}" \
         --model_dir "${model_dir}" --eval_tasks "${eval_tasks}" --seed "${seed}" \
         --command "${INVOCATION}" "${options[@]}" ${score_args}

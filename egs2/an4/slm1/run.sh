@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/mini.yaml \
     --train_set train_nodev \
     --valid_set train_dev \

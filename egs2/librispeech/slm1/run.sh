@@ -9,7 +9,7 @@ for size in 100 500 1000 2000; do # contextual biasing: lists with so many distr
     tests+=" test_clean_biasing${size} test_other_biasing${size}"
 done
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/hubert_xl_vicuna_7b.yaml \
     --train_set train \
     --valid_set dev \

@@ -44,6 +44,7 @@ done
 
 # shellcheck disable=SC1091  # lies beside this file
 . ./path.sh
+. ../../../utils/end_children.sh
 
 if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then
     echo "Stage 1: data"
@@ -51,7 +52,7 @@ if [ "${stage}" -le 1 ] && [ "${stop_stage}" -ge 1 ]; then
     [ -z "${an4}" ] || options+=(--an4 "${an4}")
     [ -z "${kathleen}" ] || options+=(--kathleen "${kathleen}")
     [ -z "${lj}" ] || options+=(--lj "${lj}")
-    python3 local/prepare.py "${options[@]}"
+    run python3 local/prepare.py "${options[@]}"
 fi
 
 if [ "${stage}" -le 2 ] && [ "${stop_stage}" -ge 2 ]; then
@@ -62,7 +63,7 @@ if [ "${stage}" -le 2 ] && [ "${stop_stage}" -ge 2 ]; then
         shift
         mkdir -p "${output}"
         # shellcheck disable=SC2086  # asr_args is several words
-        python3 -m slm_espnet.bin.asr_train \
+        run python3 -m slm_espnet.bin.asr_train \
             --config "${asr_config}" --output_dir "${output}" --resume true --ngpu "${ngpu}" \
             --use_preprocessor true --token_list "${datadir}/tokens.txt" \
             --train_data_path_and_name_and_type "${datadir}/train/wav.scp,speech,sound" \
@@ -81,9 +82,9 @@ fi
 
 if [ "${stage}" -le 3 ] && [ "${stop_stage}" -ge 3 ]; then
     echo "Stage 3: export to ${foundation} and evaluation"
-    python3 local/export.py --expdir "${expdir}" --inference_model "${inference_model}" --out_dir "${foundation}"
-    python3 local/evaluate.py --model_dir "${foundation}" --data_dir "${datadir}" \
+    run python3 local/export.py --expdir "${expdir}" --inference_model "${inference_model}" --out_dir "${foundation}"
+    run python3 local/evaluate.py --model_dir "${foundation}" --data_dir "${datadir}" \
         --results "${expdir}/results.json"
-    python3 local/card.py --model_dir "${foundation}" --results "${expdir}/results.json" --expdir "${expdir}" \
+    run python3 local/card.py --model_dir "${foundation}" --results "${expdir}/results.json" --expdir "${expdir}" \
         --data_dir "${datadir}"
 fi

@@ -30,21 +30,22 @@ done
 root=$(cd ../../.. && pwd)
 export PYTHONPATH="$root:$root/egs2/mini${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS="$threads" TRANSFORMERS_OFFLINE=1
 mkdir -p "$expdir"
+. "$root/utils/end_children.sh"
 text=()
 [ -z "$lj" ] || text=(--lj "$lj")
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
-    "$python" local/train_tokenizer.py --config "$config" --tasks "$tasks" "${text[@]}" --output "$expdir/spiece.model"
+    run "$python" local/train_tokenizer.py --config "$config" --tasks "$tasks" "${text[@]}" --output "$expdir/spiece.model"
 fi
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
-    "$python" local/train_lm.py --config "$config" --tasks "$tasks" --tokenizer "$expdir/spiece.model" "${text[@]}" \
-        --expdir "$expdir" --threads "$threads" 2>&1 | tee -a "$expdir/train.log"
+    run "$python" local/train_lm.py --config "$config" --tasks "$tasks" --tokenizer "$expdir/spiece.model" "${text[@]}" \
+        --expdir "$expdir" --threads "$threads" > >(tee -a "$expdir/train.log") 2>&1
 fi
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
-    "$python" local/export_lm.py --config "$config" --expdir "$expdir" --output "$output"
+    run "$python" local/export_lm.py --config "$config" --expdir "$expdir" --output "$output"
 fi
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
-    "$python" local/evaluate_lm.py --model "$output" --tasks "$tasks" --output "$expdir/scores.json" \
+    run "$python" local/evaluate_lm.py --model "$output" --tasks "$tasks" --output "$expdir/scores.json" \
         --threads "$threads" --count "$count"
-    "$python" local/model_card.py --config "$config" --expdir "$expdir" --lj "$lj" --output "$output/README.md"
+    run "$python" local/model_card.py --config "$config" --expdir "$expdir" --lj "$lj" --output "$output/README.md"
 fi

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mini_corpus.voices import speaker_of, voices
+from slm_espnet.files import temporary_beside
 
 CHUNK = 200  # rows that one process speaks; part of the result, see the module's docstring
 
@@ -146,7 +147,7 @@ def _speak_chunk(task: tuple[list[SpeechRow], Path]) -> list[int]:
     folder.mkdir(parents=True, exist_ok=True)
     counts = []
     for row, samples in zip(rows, _mixtures(rows), strict=True):
-        temporary = folder / f"{row.utt_id}.tmp.wav"
+        temporary = temporary_beside(folder / f"{row.utt_id}.wav", ".wav")
         soundfile.write(temporary, samples, SAMPLING_RATE, subtype="PCM_16")
         os.replace(temporary, folder / f"{row.utt_id}.wav")
         counts.append(len(samples))
@@ -183,7 +184,7 @@ def _engine():
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_beside(path)
     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     os.replace(temporary, path)
 

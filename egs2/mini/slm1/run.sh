@@ -28,11 +28,14 @@ while [ $# -gt 0 ]; do
 done
 
 if [ "${train_foundations}" = true ]; then
+    . utils/end_children.sh
     # shellcheck disable=SC2086  # several options
-    { ../asr1/run.sh ${asr1_opts} && ../lm1/run.sh ${lm1_opts}; }
+    run ../asr1/run.sh ${asr1_opts}
+    # shellcheck disable=SC2086
+    run ../lm1/run.sh ${lm1_opts}
 fi
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/mini.yaml \
     --train_set train \
     --valid_set dev \

@@ -15,6 +15,7 @@ jobs=1                 # adapters at a time, after the first
 run_opts=              # more options for run.sh, such as "--inference_nj 1"
 
 . utils/parse_options.sh
+. utils/end_children.sh
 . ./path.sh
 
 experiments=() # one line of settings each, quoted for the shell
@@ -29,18 +30,18 @@ experiment() {
 }
 results=()
 
-# run SETTINGS OPTIONS: run.sh with a line of settings.
-run() {
+# recipe SETTINGS OPTIONS: run.sh with a line of settings.
+recipe() {
     local settings
     eval "settings=($1)"
     shift
-    ./run.sh "${settings[@]}" "$@"
+    run ./run.sh "${settings[@]}" "$@"
 }
 
 # adapter SETTINGS: trained, decoded and scored; also on unknown names without the lists that hold them.
 adapter() {
-    run "$1"
-    run "$1" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
+    recipe "$1"
+    recipe "$1" --stage 5 --test_sets test_names --biasing_dev_sets "" --baselines "" \
         --inference_tag no_lists --inference_args "--biasing none"
 }
 
@@ -66,11 +67,11 @@ experiment linear_kl "${first}" asr train_linear \
 experiment linear_self_target "${first}" asr train_linear "--max_epoch 15" "${self_targets[@]}"
 
 # What several adapters share is made by one at a time: data, encodings, statistics, then the bounds.
-for settings in "${experiments[@]}"; do run "${settings}" --stop_stage 3; done
+for settings in "${experiments[@]}"; do recipe "${settings}" --stop_stage 3; done
 adapter "${experiments[0]}"
 for settings in "${experiments[@]:1}"; do
     while [ "$(jobs -rp | wc -l)" -ge "${jobs}" ]; do wait -n; done
-    adapter "${settings}" &
+    (. utils/end_children.sh && adapter "${settings}") &
 done
 while [ -n "$(jobs -rp)" ]; do wait -n; done
-python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}" --html "${output%.md}.html"
+run python3 -m slm_espnet.bin.compare "${results[@]}" --inference_tag default --output "${output}" --html "${output%.md}.html"

@@ -47,7 +47,7 @@ for corpus in ${corpora}; do
     for name in ${of_test}; do tests+=" ${corpus}_${name}"; done
 done
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/hubert_xl_vicuna_7b.yaml \
     --train_set "${train# }" \
     --valid_set "${valid# }" \

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-./slm.sh \
+exec ./slm.sh \
     --foundation ../../../conf/foundation/hubert_xl_vicuna_7b.yaml \
     --train_set "train" \
     --valid_set "dev" \

@@ -35,13 +35,13 @@ def test_a_chat_template_is_given_earlier_turns_as_turns(instructions):
     chat = Instructions(instructions.tasks, chat=True)
     turns = (("user", "hello"), ("assistant", "hi"))
     for history in (turns, [("User", "hello "), ("Assistant", "hi")], [{"role": "user", "content": "hello"}, turns[1]]):
-        assert chat.in_turns("Reply", history=history) == ("Reply", turns)
+        assert chat.in_turns("Reply", history=history) == ("Reply", turns, ())
     joined = chat.in_turns("Reply", history=[("user", "a"), ("user", "b"), *turns[1:]])[1]
     assert joined == (("user", "a\nb"), ("assistant", "hi")), "roles alternate"
     for history in ("User: hello", ["hello"], [("Agent", "hello")], turns[1:]):
-        text, apart = chat.in_turns("Reply", history=history)
+        text, apart, _ = chat.in_turns("Reply", history=history)
         assert apart == () and text.startswith("Reply. The conversation so far: "), "what is no such dialog is told"
-    assert chat.in_turns("Reply") == ("Reply", ())
-    assert instructions.in_turns("Reply", history=turns) == (instructions.resolve("Reply", history=turns), ())
+    assert chat.in_turns("Reply") == ("Reply", (), ())
+    assert instructions.in_turns("Reply", history=turns) == (instructions.resolve("Reply", history=turns), (), ())
     wording = chat.in_turns("dialog", history=turns)
-    assert wording == (instructions.resolve("dialog", history=turns), ()), "a task's wording has a place for them"
+    assert wording == (instructions.resolve("dialog", history=turns), (), ()), "a task's wording has a place for them"

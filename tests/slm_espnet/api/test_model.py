@@ -174,9 +174,9 @@ def test_context_reaches_the_prompt_or_is_left_out(experiment, noise, monkeypatc
 
     prompts, build = [], PromptTemplate.build
 
-    def spy(self, tokenizer, text, context=(), history=()):
+    def spy(self, tokenizer, text, context=(), *others):
         prompts.append((text, tuple(context)))
-        return build(self, tokenizer, text, context, history)
+        return build(self, tokenizer, text, context, *others)
 
     monkeypatch.setattr(PromptTemplate, "build", spy)
     for biasing, expected in (("prompt", {("ng", "okafor")}), ("none", {()})):

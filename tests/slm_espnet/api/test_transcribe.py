@@ -1,12 +1,14 @@
 """The command: files and folders in, files out; what is done, what is bad, and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import soundfile
 
 from slm_espnet.api.model import SLMInference
+from slm_espnet.api.recordings import find_recordings
 from slm_espnet.api.results import Answer, Segment, Timings
 from slm_espnet.api.writers import WRITERS
 from slm_espnet.bin import transcribe
@@ -50,9 +52,25 @@ def test_a_folder_is_done_once_and_what_is_bad_is_named(folder, experiment, slm,
     assert asked == [folder / "bad.wav"] and "3 of 4 recordings are done already" in capsys.readouterr().err
     assert (out / "bad.txt").is_file() and (out / "failed.tsv").read_text() == ""
     assert run(folder, experiment, "--output_format", "txt") == 0 and len(asked) == 1
+    times = (folder / "a.wav").stat()
+    soundfile.write(folder / "a.wav", np.full(9000, 0.1), 16000)  # another recording under the same name
+    os.utime(folder / "a.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (folder / "b.flac").touch()
+    assert run(folder, experiment, "--output_format", "txt") == 0 and asked[1:] == [folder / "a.wav"]
+    asked.pop()
     with pytest.raises(UserError, match="begun with other settings .instruction: None, now say it"):
         run(folder, experiment, "--instruction", "say it")
     assert run(folder, experiment, "--instruction", "say this in spanish", "--overwrite") == 0 and len(asked) == 5
+
+
+def test_few_seconds_are_read_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcribe, "MOST_SECONDS", 3.0)
+    seconds = {"a": 1, "b": 1.5, "c": 1, "d": 9, "e": 0.2, "f": 0.2, "g": 0.2}
+    for name, length in seconds.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(round(length * 1000)), 1000)
+    (tmp_path / "h.wav").write_bytes(b"no audio")
+    batches = transcribe.batches_of(find_recordings([str(tmp_path)]), 3)
+    assert ["".join(one.name for one in batch) for batch in batches] == ["ab", "c", "d", "efg", "h"]
 
 
 def test_answers_are_printed_without_a_folder(folder, experiment, slm, capsys):
@@ -65,7 +83,6 @@ def test_answers_are_printed_without_a_folder(folder, experiment, slm, capsys):
 
 
 def test_names_of_outputs_never_meet(tmp_path, experiment):
-    from slm_espnet.api.recordings import find_recordings
 
     for name in ("x/a.wav", "x/a.flac", "x/b.wav", "y/b.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

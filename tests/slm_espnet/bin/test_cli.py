@@ -1,62 +1,97 @@
-"""`slm-espnet`: every command is there, explains itself, and the list of commands costs nothing."""
+"""The command slm-espnet: all commands under one name, and recipes laid out anywhere."""
 
-from __future__ import annotations
-
-import importlib
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from slm_espnet import cli
-from slm_espnet.bin.completion import candidates
+from slm_espnet.bin import recipe, version
+from slm_espnet.errors import UserError
+from slm_espnet.toolkit import recipe_names, toolkit_root
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "slm_espnet.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_every_command_is_there_and_explained(top, capsys):
+    modules = {path.stem.replace("_", "-") for path in (top / "slm_espnet/bin").glob("*.py")}
+    assert modules - {"--init--", "config-file"} == set(cli.COMMANDS) - {"completion"}
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said and text in said for name, text in cli.COMMANDS.items())
 
 
-def test_help_lists_every_command_and_imports_none(top):
-    out = run("--help").stdout
-    for command in cli.COMMANDS:
-        assert f"\n  {command} " in out
-    code = "import sys; from slm_espnet.cli import usage; usage(); "
-    code += "print([m for m in sys.modules if m.split('.')[0] in ('argparse', 'numpy', 'torch')])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_every_command_of_the_toolkit_has_a_name_here(top):
-    there = {path.stem for path in (top / "slm_espnet" / "bin").glob("*.py")} - {"__init__", "config_file", "asr_train"}
-    assert {cli.module_of(command).rpartition(".")[2] for command in cli.COMMANDS} == there
-
-
-@pytest.mark.parametrize("command", cli.COMMANDS)
-def test_help_of_a_command_speaks_of_this_command(command, monkeypatch, capsys):
-    module = importlib.import_module(cli.module_of(command))
-    monkeypatch.setattr(module, "__doc__", module.__doc__)
+def test_a_command_calls_itself_by_its_name(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["slm-espnet"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help"])
-    out = capsys.readouterr().out
-    assert ended.value.code == 0
-    assert f"slm-espnet {command.replace('-', '_')}" in out or f"slm-espnet {command}" in out
-    assert "python -m slm_espnet.bin" not in out
+    with pytest.raises(SystemExit):
+        cli.main(["check_data", "--help"])
+    assert capsys.readouterr().out.startswith("usage: slm-espnet check-data ")
 
 
-def test_unknown_command_is_one_line():
-    result = run("trian")
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "'trian'" in result.stderr
+def test_a_misspelled_command_is_answered_with_the_nearest(capsys):
+    assert cli.main(["trancribe"]) == 2
+    assert "there is no command 'trancribe', did you mean transcribe?" in capsys.readouterr().err
+    assert cli.main([]) == 2 and "usage: slm-espnet COMMAND" in capsys.readouterr().out
 
 
-def test_completion_knows_commands_and_options():
-    assert candidates(["de"]) == ["decode", "demo"]
-    assert "--beam_size" in candidates(["decode", "--beam"])
-    assert "--ngpu" in candidates(["train", "--n"])
-    assert candidates(["decode", "data/"]) == []  # files: the shell's own
+def test_help_needs_no_package(top):
+    code = "import sys; from slm_espnet.cli import main; main(['--help']); print(sorted(set(sys.modules) & {%s}))"
+    heavy = ", ".join(map(repr, ("torch", "numpy", "yaml", "argparse", "espnet2")))
+    done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_version_has_what_a_report_needs():
-    out = run("version").stdout
-    for word in ("slm_espnet 0.", "Python 3.", "torch 2.", "transformers 5.", "espnet 20", "machine: "):
-        assert word in out
+def test_completion_in_bash_knows_commands_and_options(tmp_path):
+    command = tmp_path / "slm-espnet"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m slm_espnet.cli "$@"\n')
+    command.chmod(0o755)
+    script = cli.completion("bash") + (
+        'ask() { COMP_WORDS=(slm-espnet "$@"); COMP_CWORD=$#; _slm_espnet; echo "${COMPREPLY[*]}"; }\n'
+        "ask tr; ask transcribe --max_line\n"
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines() == ["transcribe train", "--max_line_count --max_line_width"]
+    assert "transcribe" in cli.completion("fish") and "bashcompinit" in cli.completion("zsh")
+    with pytest.raises(ValueError, match="bash, zsh, fish, not 'tcsh'"):
+        cli.completion("tcsh")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_can_be_laid_out_anywhere(tmp_path, name):
+    folder = tmp_path / "with a blank" / "x"
+    assert recipe.main([name, str(folder)]) == 0
+    run = (folder / "run.sh").read_text()
+    (foundation,) = re.findall(r"--foundation (\S+)", run)[-1:]
+    assert (folder / foundation).is_file()
+    for path in folder.glob("conf/**/*.yaml"):
+        for included in re.findall(r"^include: (\S+)", path.read_text(), re.MULTILINE):
+            assert (path.parent / included).is_file(), path
+    assert (folder / "slm.sh").resolve() == toolkit_root() / "egs2/TEMPLATE/slm1/slm.sh"
+    assert not any(path.is_symlink() for path in (folder / "local").iterdir()), "what is yours to edit is a copy"
+    assert os.access(folder / "run.sh", os.X_OK) and (folder / "utils/launch.py").is_file()
+    helped = subprocess.run([folder / "slm.sh", "--help"], cwd=folder, capture_output=True, text=True)
+    assert helped.returncode == 0 and "--stop_stage" in helped.stdout
+
+
+def test_what_is_there_is_not_written_over(tmp_path):
+    (tmp_path / "run.sh").write_text("mine")
+    with pytest.raises(UserError, match="is there and not empty"):
+        recipe.main(["mini", str(tmp_path)])
+    with pytest.raises(UserError, match="no recipe 'minni'.*--list"):
+        recipe.main(["minni", str(tmp_path / "x")])
+    with pytest.raises(UserError, match="where is it to go"):
+        recipe.main(["mini"])
+
+
+def test_an_empty_recipe_and_the_list(tmp_path, capsys):
+    assert recipe.main(["new", str(tmp_path / "x")]) == 0 and (tmp_path / "x/local/prepare.py").is_file()
+    assert recipe.main(["--list"]) == 0
+    assert {"librispeech", "own_data"} <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+
+
+def test_the_version_has_what_a_report_needs(capsys):
+    assert version.main([]) == 0
+    said = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert {"slm_espnet", "python", "hardware", "torch", "transformers", "espnet", "ffmpeg"} <= said.keys()
+    assert sys.executable in said["python"] and "commit" in said["slm_espnet"]

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from tiny_decoding import SHORT, hypotheses, lines, run, same
@@ -164,6 +165,42 @@ def test_results_of_another_adapter_or_setting_are_not_mixed(corpus, tmp_path):
     run(corpus, output, "--beam_size", "2", "--batch_size", "2")  # which changes nothing
 
 
+def test_results_of_another_setting_are_made_again_where_that_is_asked_for(corpus, tmp_path, capsys):
+    remake = ("--when_changed", "remake")
+    output = run(corpus, tmp_path / "out", *remake)
+    before = hypotheses(output)
+    run(corpus, output, "--max_length", "2", "--job", "1", "--num_jobs", "2", *remake)  # killed before job 2 began
+    for job in ("1", "2"):
+        run(corpus, output, "--max_length", "3", "--job", job, "--num_jobs", "2", *remake)
+        assert hypotheses(output) == before, "kept until the new ones are whole"
+    said = capsys.readouterr().out
+    assert f"{output}: made again, for something has changed (options.max_length: 12 there, 3 now)\n" in said
+    run(corpus, output, "--max_length", "3", "--num_jobs", "2", "--merge", "true", *remake)
+    assert "made again" in capsys.readouterr().out
+    assert max(len(answer["token_ids"]) for answer in hypotheses(output).values()) == 3
+    run(corpus, output, "--max_length", "3", *remake)
+    assert "already decoded" in capsys.readouterr().out
+
+
+def test_a_recording_that_was_encoded_anew_is_decoded_anew(corpus, tmp_path, capsys):
+    copy = tmp_path / "encodings"
+    copy.mkdir()
+    for path in (corpus / "encodings").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    arguments = ("--encodings_dir", str(copy), "--when_changed", "remake")
+    output = run(corpus, tmp_path / "out", *arguments, encodings=False)
+    settings = json.loads((output / "settings.json").read_text())
+    del settings["audio"]
+    (output / "settings.json").write_text(json.dumps(settings))  # as results from before it was kept
+    run(corpus, output, *arguments, encodings=False)
+    assert "already decoded" in capsys.readouterr().out
+    table = np.load(copy / "index.npy")
+    table["crc32"][0] += 1
+    np.save(copy / "index.npy", table)
+    run(corpus, output, *arguments, encodings=False)
+    assert "made again, for something has changed (audio: " in capsys.readouterr().out
+
+
 def test_encodings_of_another_encoder_are_refused(corpus, tmp_path):
     copy = tmp_path / "encodings"
     copy.mkdir()
@@ -224,7 +261,7 @@ def test_drafts_are_checked_in_the_named_tasks_and_change_no_answer(corpus, deco
         (["--model_dir", "nowhere"], "nowhere.*cannot read the configuration"),
         (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--input", "ctc"], "needs --foundation"),
-        (["--ngpu", "1"], "no GPU"),
+        (["--ngpu", "1"], "torch finds 0 GPU"),
         (["--biasing", "none", "--biasing_list", "list.txt"], "--biasing_list has no effect"),
         (["--biasing_list", "nowhere.txt"], "nowhere.txt: cannot read the phrases"),
         (["--biasing", "retrieve", "--biasing_prompt_phrases", "0"], "--biasing_prompt_phrases must be at least 1"),
@@ -247,3 +284,20 @@ def test_help_and_a_finished_call_do_not_import_torch(corpus, decoded):
     assert output.returncode == 0 and "already decoded" in output.stdout, output.stderr
     help_text = subprocess.check_output([sys.executable, "-m", "slm_espnet.bin.decode", "--help"], text=True)
     assert "--beam_size" in help_text
+
+
+def test_gpus_that_are_not_there_are_said_before_anything_is_loaded(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"--ngpu 2: torch finds 1 GPU\(s\); use --ngpu 1"):
+        run(corpus, tmp_path / "out", "--ngpu", "2")
+
+
+def test_a_language_model_is_dealt_out_to_the_gpus_of_a_job(corpus, tmp_path, monkeypatch):
+    """None are here: what the loader is told."""
+    from slm_espnet.decoding.run import DecodingRun
+
+    arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(tmp_path), "--model_dir", str(corpus / "exp"),
+                 "--encodings_dir", str(corpus / "encodings"), "--ngpu"]  # fmt: skip
+    maps = {n: DecodingRun(decode.get_parser().parse_args([*arguments, n])).llm_conf.get("device_map") for n in "012"}
+    assert maps == {"0": None, "1": None, "2": "auto"}

@@ -71,7 +71,7 @@ def test_other_settings_are_refused_until_overwritten(tmp_path):
     other = {**SETTINGS, "options": {"beam_size": 4}}
     with JobWriter(tmp_path, 1, job_settings(1)) as writer:
         writer.finish({"u1": "no encoding"})
-    with pytest.raises(UserError, match=r'options: \{"beam_size": 1\} there.*4.* now.*--overwrite'):
+    with pytest.raises(UserError, match=r"\(options\.beam_size: 1 there, 4 now\).*--overwrite"):
         JobWriter(tmp_path, 1, {**other, "num_jobs": 1})
     merge(tmp_path, 1, ["u1"], SETTINGS)
     with pytest.raises(UserError, match="other settings"):

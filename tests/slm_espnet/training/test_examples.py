@@ -75,7 +75,7 @@ class Encoded:
 
 def test_an_example_has_prompt_target_with_eos_and_the_words_spoken_for_ctc(preprocessor):
     frames = np.ones((4, 3), dtype=np.float16)
-    example = preprocessor("u", {"speech": (row("u", "r0", "hello you", context=("bob",)), Encoded(frames, 0.4))})
+    example = preprocessor("u", {"speech": (row("u", "r0", "hello you", context=("bob",)), [Encoded(frames, 0.4)])})
     assert example["speech"].dtype == np.float32 and example["speech"].shape == (4, 3)
     assert example["prefix"].tolist() == []
     assert example["suffix"].tolist() == [2, 18, 18, 13, 13, 12, 1]  # <sp> possible phrases: bob, say it </s>
@@ -83,14 +83,14 @@ def test_an_example_has_prompt_target_with_eos_and_the_words_spoken_for_ctc(prep
     assert example["transcript"].tolist() == [15, 13]
     assert example["read"].tolist() == [15, 13, 2, 18, 18, 13, 13, 12, 1], "what the LLM reads in place of speech"
     translated = row("v", "r0", "hola", task="ast", transcript="hi there")
-    assert preprocessor("v", {"speech": (translated, Encoded(frames, 0.4))})["transcript"].tolist() == [12, 15]
-    unknown = preprocessor("w", {"speech": (row("w", "r0", "hola", task="ast"), Encoded(frames, 0.4))})
+    assert preprocessor("v", {"speech": (translated, [Encoded(frames, 0.4)])})["transcript"].tolist() == [12, 15]
+    unknown = preprocessor("w", {"speech": (row("w", "r0", "hola", task="ast"), [Encoded(frames, 0.4)])})
     assert unknown["transcript"].size == unknown["read"].size == 0, "a translation is not what was said"
 
 
 def test_a_batch_is_padded_and_may_have_empty_prefixes(preprocessor):
     texts = {2: "a", 5: "one two three"}
-    rows = [(row(f"u{n}", "r0", text), Encoded(np.full((n, 3), n), n / 10)) for n, text in texts.items()]
+    rows = [(row(f"u{n}", "r0", text), [Encoded(np.full((n, 3), n), n / 10)]) for n, text in texts.items()]
     utt_ids, batch = collate([(r.utt_id, preprocessor(r.utt_id, {"speech": (r, e)})) for r, e in rows])
     assert utt_ids == ["u2", "u5"]
     assert batch["speech"].shape == (2, 5, 3) and batch["speech_lengths"].tolist() == [2, 5]

@@ -19,7 +19,7 @@ from slm_espnet.locks import Lock
 from slm_espnet.training import epoch, saving, trainer
 from slm_espnet.training.groups import SEEN
 from slm_espnet.training.resume import CHECKPOINT, PREVIOUS, read_checkpoint, restore_results
-from slm_espnet.training.saving import save
+from slm_espnet.training.saving import load, save
 from slm_espnet.training.signals import STOPPED
 
 STEPS = 5  # of an epoch of the tiny training
@@ -201,12 +201,30 @@ def test_killed_at_any_moment_of_saving_there_is_a_whole_checkpoint(tmp_path, in
     assert len(found) >= 5 and set(found) == {2, 3}, "the old one, then the new one, and nothing between"
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(tmp_path):
+def test_temporary_files_of_a_killed_training_go(tmp_path):
+    for n in (1, 2):
+        save({"n": n}, tmp_path / CHECKPOINT, tmp_path / PREVIOUS)
+    (tmp_path / PREVIOUS).unlink()
+    os.link(tmp_path / CHECKPOINT, tmp_path / PREVIOUS)  # killed between the two renamings
+    save({"n": 3}, tmp_path / CHECKPOINT, tmp_path / PREVIOUS)
+    saving.link(tmp_path / "latest.pth", CHECKPOINT)
+    kept = {CHECKPOINT, PREVIOUS, "latest.pth"}
+    assert set(os.listdir(tmp_path)) == kept
+    saving.temporary_beside(tmp_path / CHECKPOINT).touch()  # killed while it was written
+    saving.discard_left(tmp_path)
+    assert set(os.listdir(tmp_path)) == kept
+    assert [load(tmp_path / name)["n"] for name in (CHECKPOINT, PREVIOUS)] == [3, 2]
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / CHECKPOINT
     save({"n": 1}, path)
-    (tmp_path / f".{CHECKPOINT}.tmp").symlink_to("/dev/full")
-    with pytest.raises(UserError, match=f"{CHECKPOINT} cannot be written: the disk is full.*Make room.*--resume true"):
-        save({"n": 2}, path)
+    with monkeypatch.context() as full:
+        temporary = tmp_path / "temporary"
+        temporary.symlink_to("/dev/full")
+        full.setattr(saving, "temporary_beside", lambda _: temporary)
+        with pytest.raises(UserError, match=f"{CHECKPOINT} cannot be written: the disk is full.*Make room.*--resume"):
+            save({"n": 2}, path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))

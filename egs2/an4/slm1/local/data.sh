@@ -20,7 +20,7 @@ seed=1
 . ./db.sh
 . utils/parse_options.sh
 
-mini=$(cd ../../mini && pwd)  # noise is made as for the encoder's training
+mini=${MAIN_ROOT}/egs2/mini  # noise is made as for the encoder's training
 export PYTHONPATH="${mini}:${PYTHONPATH:-}"
 corpus=${AN4:-}
 if [ -z "${corpus}" ] || [ "${corpus}" = downloads ]; then

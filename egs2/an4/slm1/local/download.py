@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from slm_espnet.errors import UserError, run_main
+from slm_espnet.files import discard, temporary_beside
 
 URLS = (
     "http://www.speech.cs.cmu.edu/databases/an4/an4_raw.bigendian.tar.gz",
@@ -24,11 +25,14 @@ TIMEOUT = 20  # seconds without an answer
 
 def fetch(url: str, target: Path) -> None:
     """Download a file, in place only when it is whole."""
-    temporary = target.with_name(target.name + ".tmp")
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response, open(temporary, "wb") as file:
-        while block := response.read(1 << 20):
-            file.write(block)
-    os.replace(temporary, target)
+    temporary = temporary_beside(target)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, open(temporary, "wb") as file:
+            while block := response.read(1 << 20):
+                file.write(block)
+        os.replace(temporary, target)
+    finally:
+        discard(temporary)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -21,6 +21,7 @@ from an4_corpus import SAMPLING_RATE, Utterance, read_samples, read_split  # noq
 from slm_espnet.data.datadir import AudioSource, Row  # noqa: E402
 from slm_espnet.data.writer import write_data_dir  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.files import discard, temporary_beside  # noqa: E402
 from slm_espnet.tasks import load_tasks  # noqa: E402
 
 DEV_SPEAKERS = ("fjam", "fnsv", "fwxs", "mbmg", "mdcs", "mjda", "mmkw", "mscg2")  # of the train part
@@ -108,12 +109,14 @@ def write_audio(path: Path, samples) -> None:
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.wav")
+    temporary = temporary_beside(path, ".wav")
     try:
         soundfile.write(temporary, samples, SAMPLING_RATE, subtype="PCM_16")
         os.replace(temporary, path)
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(f"cannot write {path} ({error}); make room or choose another --audio_dir") from error
+    finally:
+        discard(temporary)
 
 
 def main() -> None:

@@ -22,8 +22,7 @@ seed=1
 . ./path.sh
 . utils/parse_options.sh
 
-mini_corpus=$(cd ../../mini && pwd)  # the folder that holds the package
-export PYTHONPATH="${mini_corpus}:${PYTHONPATH:-}"
+export PYTHONPATH="${MAIN_ROOT}/egs2/mini:${PYTHONPATH:-}" # the folder that holds mini_corpus
 python3 local/prepare.py --data_dir "${datadir}" --audio_dir "${dumpdir}/audio" --tasks_config conf/tasks.yaml \
     --train "${train}" --train_spanish "${train_spanish}" --train_rows "${train_rows}" \
     --dev "${dev}" --test "${test}" --names "${names}" --seed "${seed}" --nj "${nj}"

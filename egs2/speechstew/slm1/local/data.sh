@@ -22,7 +22,7 @@ mkdir -p "${datadir}" "${dumpdir}"
 datadir=$(cd "${datadir}" && pwd)
 dumpdir=$(cd "${dumpdir}" && pwd)
 for corpus in ${corpora//,/ }; do
-    [ -d "../../${corpus}/slm1" ] || { echo "error: data.sh: ${corpus} is no recipe (--corpora)" >&2; exit 2; }
+    [ -d "${MAIN_ROOT}/egs2/${corpus}/slm1" ] || { echo "error: data.sh: ${corpus} is no recipe (--corpora)" >&2; exit 2; }
     own=()
     case "${corpus}" in # what the mixture does not need of a corpus
         commonvoice) own=(--languages en) ;;
@@ -30,6 +30,6 @@ for corpus in ${corpora//,/ }; do
     esac
     echo "${corpus}:"
     # shellcheck disable=SC2086  # several options
-    (cd "../../${corpus}/slm1" && local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" \
+    (cd "${MAIN_ROOT}/egs2/${corpus}/slm1" && local/data.sh --datadir "${datadir}" --dumpdir "${dumpdir}" \
         --set_prefix "${corpus}_" --subset "${subset}" "${own[@]}" ${opts})
 done

@@ -28,6 +28,7 @@ from slm_espnet.data.multilingual import iso_code  # noqa: E402
 from slm_espnet.data.split import add_split_options, split_groups  # noqa: E402
 from slm_espnet.data.utterance import Utterance, add_recognition  # noqa: E402
 from slm_espnet.errors import UserError, run_main  # noqa: E402
+from slm_espnet.files import temporary_beside  # noqa: E402
 from slm_espnet.tasks.languages import language_name  # noqa: E402
 
 READABLE = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff")
@@ -234,7 +235,7 @@ class Preparation:
         if not words or shutil.which(words[0]) is None:
             return f"there is no program {words[0] if words else ''!r} to convert it: install it, or --convert_command"
         output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = output.with_name(f".{output.name}.{os.getpid()}.flac")
+        temporary = temporary_beside(output, ".flac")
         command = [word.replace("{input}", str(source)).replace("{output}", str(temporary)) for word in words]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode or not temporary.is_file():
