@@ -9,10 +9,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     """SLMInference, imported when it is asked for: it needs torch."""
     if name == "SLMInference":
-        from slm_espnet.compat import prepared_imports
+        from slm_espnet.compat import stand_in_for_torchaudio
 
-        with prepared_imports():
-            from slm_espnet.api.model import SLMInference
+        stand_in_for_torchaudio()
+        from slm_espnet.api.model import SLMInference
 
         return SLMInference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

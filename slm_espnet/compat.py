@@ -1,241 +1,75 @@
-"""Workarounds for other packages: what is done, why, and when it can go. Nothing here imports torch.
+"""Workarounds for other packages: what is done, why, and the version at which it goes. Nothing here imports torch.
 
-Importing slm_espnet changes nothing of the process. `prepare_imports()` runs where the process is the toolkit's own, in
-its commands (errors.run_main). `install()`, which the installer calls, copies this file into site-packages and adds a
-`.pth` line, so that plain `python -m espnet2.bin.asr_train` works too. In other programs `prepared_imports()` makes the
-needed ones hold while the toolkit imports something, and no longer.
+Importing slm_espnet changes nothing of the process, and no finder of modules is put anywhere.
 """
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
-import os
-import secrets
 import sys
 import types
-from collections.abc import Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
-STARTUP_MODULE = "_slm_espnet_compat"  # name of the copy in site-packages
 CUDA_LIBRARY = "libc10_cuda.so"  # part of torch's CUDA builds only; shared objects that are linked to it carry its name
-ESPNET_VERSION = "202511"  # the last for Python 3.11; later ones move espnet.* to espnet2.legacy.*
+ESPNET_VERSIONS = ("202511", "202611")  # the last for Python 3.11; the oldest that is known to work on later ones
 
 
-class TorchaudioStandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Replaces `torchaudio._extension` where the compiled part of torchaudio cannot load.
+def stand_in_for_torchaudio() -> None:
+    """Let torchaudio import where its compiled part cannot load; nothing where it can, or where it was imported before.
 
-    Why: torchaudio's wheels (2.11) are linked to CUDA. Beside a CPU build of torch their import ends in OSError
-    (libc10_cuda.so), and takes ESPnet, transformers and peft down with it, although only forced alignment and the
-    RNN-T loss need the compiled part. With the stand-in the rest (transforms, fbank, resampling) works and those two
-    raise.
-    Can go: when torchaudio's wheels load beside a CPU torch, or ESPnet no longer imports torchaudio unconditionally.
+    Why: torchaudio's wheels (2.11, the last) are linked to CUDA. Beside a CPU build of torch their import ends in
+    OSError (libc10_cuda.so), and takes ESPnet, transformers and peft down with it, although only forced alignment and
+    the RNN-T loss need the compiled part. Here the module that loads it says that there is none.
+    Goes: when ESPnet needs no torchaudio, or torchaudio's wheels on PyPI load beside a CPU torch (not by 2.11.1).
     """
-
     name = "torchaudio._extension"
+    if "torchaudio" in sys.modules or name in sys.modules or not _torchaudio_misses_cuda():
+        return
 
-    def find_spec(self, fullname, path=None, target=None):
-        """A package spec for the extension module, where it could not load; None leaves it to the other finders."""
-        if fullname != self.name or not torchaudio_needs_stand_in(path):
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+    def no_alignment(*_args, **_kwargs):
+        raise RuntimeError("torchaudio's compiled extension is not loaded: it is linked to CUDA, torch is not")
 
-    def exec_module(self, module: types.ModuleType) -> None:
-        """What torchaudio reads from its extension when that is absent."""
-
-        def no_alignment(*_args, **_kwargs):
-            raise RuntimeError("torchaudio's compiled extension is not loaded: it is linked to CUDA, torch is not")
-
-        module._IS_TORCHAUDIO_EXT_AVAILABLE = False
-        module._IS_ALIGN_AVAILABLE = False
-        module._check_cuda_version = lambda: None
-        module._load_lib = lambda _lib: False
-        module.fail_if_no_align = lambda _function: no_alignment
+    module = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    module.__path__ = []
+    module._IS_TORCHAUDIO_EXT_AVAILABLE = module._IS_ALIGN_AVAILABLE = False
+    module._check_cuda_version = lambda: None
+    module._load_lib = lambda _lib: False
+    module.fail_if_no_align = lambda _function: no_alignment
+    sys.modules[name] = module
 
 
-def torchaudio_needs_stand_in(torchaudio_path=None) -> bool:
-    """Whether torchaudio is linked to CUDA and torch is not.
-
-    Args:
-        torchaudio_path: folders of the torchaudio package (its `__path__`); found when not given.
-    """
-    if os.name != "posix":
+def _torchaudio_misses_cuda() -> bool:
+    torch, torchaudio = (importlib.util.find_spec(name) for name in ("torch", "torchaudio"))
+    if torch is None or torch.origin is None or torchaudio is None or torchaudio.origin is None:
         return False
-    torch = importlib.util.find_spec("torch")
-    if torch is None or torch.origin is None or (Path(torch.origin).parent / "lib" / CUDA_LIBRARY).exists():
+    if (Path(torch.origin).parent / "lib" / CUDA_LIBRARY).exists():
         return False
-    if torchaudio_path is None:
-        spec = importlib.util.find_spec("torchaudio")
-        torchaudio_path = spec.submodule_search_locations if spec else None
-    libraries = [file for folder in torchaudio_path or () for file in sorted((Path(folder) / "lib").glob("*.so"))]
+    libraries = sorted((Path(torchaudio.origin).parent / "lib").glob("*.so"))
     return any(CUDA_LIBRARY.encode() in file.read_bytes() for file in libraries)
 
 
-class ChangedImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module as usual and executes it in its own way; subclasses say which and how."""
-
-    name: str
-
-    def find_spec(self, fullname, path=None, target=None):
-        """The module's own spec, executed by this loader."""
-        if fullname != self.name:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is None or spec.loader is None:
-            return None
-        self._loader = spec.loader
-        spec.loader = self
-        return spec
-
-    def create_module(self, spec):
-        """The module as usual."""
-        return self._loader.create_module(spec)
-
-
-class WithoutNltkDownload(ChangedImport):
-    """Keeps g2p_en from downloading nltk data when it is imported.
-
-    Why: ESPnet's tasks import g2p_en whether or not they turn text into phonemes, and g2p_en then fetches two data sets
-    from the network without asking: slow or hanging offline, and nothing here uses them. Who does gets g2p_en's own
-    error, which names the data set, and can fetch it with `python -m nltk.downloader`.
-    Can go: when g2p_en downloads at first use instead of at import.
-    """
-
-    name = "g2p_en.g2p"
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module with a download function that downloads nothing."""
-        import nltk
-
-        download = nltk.download
-        nltk.download = lambda *_args, **_kwargs: False
-        try:
-            self._loader.exec_module(module)
-        finally:
-            nltk.download = download
-
-
-class WithoutScipy(ChangedImport):
-    """Keeps transformers from importing scipy.optimize for the losses of object detection before one is computed.
-
-    Why: transformers (5.23) imports those losses with every model, and scipy.optimize for the one function that matches
-    objects; a decoding job of one utterance spends 7 % of its CPU time on it.
-    Can go: when transformers imports scipy where it is used.
-    """
-
-    name = "transformers.loss.loss_utils"
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module with a scipy.optimize that has that function alone and loads the real one when called."""
-
-        def linear_sum_assignment(*args, **kwargs):
-            from scipy import optimize
-
-            return optimize.linear_sum_assignment(*args, **kwargs)
-
-        scipy_optimize = "scipy.optimize"
-        is_there = scipy_optimize in sys.modules
-        if not is_there:
-            sys.modules[scipy_optimize] = types.ModuleType(scipy_optimize)
-            sys.modules[scipy_optimize].linear_sum_assignment = linear_sum_assignment
-        try:
-            self._loader.exec_module(module)
-        finally:
-            if not is_there:
-                del sys.modules[scipy_optimize]
-
-
-class QuickModelList(ChangedImport):
-    """Lets transformers list its models without splitting all of their source files into lines.
-
-    Why: transformers (5.23) reads 3,300 files when it is imported, to find what each exports, and looks at every line.
-    That is 7 % of the CPU time of a decoding job of one utterance.
-    Can go: when transformers looks for the last line that begins with __all__, or stores the list.
-    """
-
-    name = "transformers.utils.import_utils"
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module, and give its function the end of a file alone."""
-        self._loader.exec_module(module)
-        if "fetch__all__" not in vars(module):  # other versions of transformers
-            return
-        of_lines = module.fetch__all__
-
-        def fetch__all__(file_content: str) -> list[str]:
-            begin = file_content.rfind("\n__all__") + 1
-            return of_lines(file_content[begin:]) if begin or file_content.startswith("__all__") else []
-
-        module.fetch__all__ = fetch__all__
-
-
-class WithoutJets(ChangedImport):
-    """Keeps ESPnet's trainer from importing a speech synthesizer, and with it numba and scipy.stats.
-
-    Why: ESPnet's function that collects attention weights asks of each module whether it is JETS' alignment; a quarter
-    of what a training imports is imported for that question.
-    Can go: when ESPnet asks it without importing JETS.
-    """
-
-    name = "espnet2.main_funcs.calculate_all_attentions"
-    package = "espnet2.gan_tts.jets"
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module with a class in place of JETS' own; instances of the real one, if it is there, are its."""
-        alignments = f"{self.package}.alignments"
-
-        class Alignment(type):
-            def __instancecheck__(cls, instance):
-                real = sys.modules.get(alignments)
-                return real is not None and isinstance(instance, real.AlignmentModule)
-
-        stand_ins = {} if alignments in sys.modules else {n: types.ModuleType(n) for n in (self.package, alignments)}
-        for stand_in in stand_ins.values():
-            stand_in.AlignmentModule = Alignment("AlignmentModule", (), {})
-        sys.modules.update(stand_ins)
-        try:
-            self._loader.exec_module(module)
-        finally:
-            for name in stand_ins:
-                del sys.modules[name]
-
-
-NEEDED = (TorchaudioStandIn, WithoutNltkDownload)  # without these imports fail, or ask the network
-WORKAROUNDS = (*NEEDED, WithoutScipy, QuickModelList, WithoutJets)
-
-
-def prepare_imports(workarounds: Sequence[type[importlib.abc.MetaPathFinder]] = WORKAROUNDS) -> None:
-    """Make the workarounds hold for imports from now on; cheap, and does nothing the second time."""
-    # by name, because the copy in site-packages may have been first
-    present = {type(finder).__name__ for finder in sys.meta_path}
-    for workaround in workarounds:
-        if workaround.__name__ not in present:
-            sys.meta_path.insert(0, workaround())
-
-
 @contextmanager
-def prepared_imports():
-    """Inside of the context the workarounds in NEEDED hold for imports; afterwards modules are found as before."""
-    before = list(sys.meta_path)
-    prepare_imports(NEEDED)
+def espnet_tasks():
+    """Inside of the context ESPnet's ASR and S2T tasks are imported without a download.
+
+    Why: those of 202511 import g2p_en, which fetches two data sets of nltk when it is imported, without asking: slow or
+    hanging offline, and nothing here uses them.
+    Goes: with Python 3.11; ESPnet 202611 gets along without g2p_en.
+    """
+    if metadata.version("espnet") != ESPNET_VERSIONS[0] or "g2p_en" in sys.modules:
+        yield
+        return
+    import nltk
+
+    download, nltk.download = nltk.download, lambda *_args, **_kwargs: False
     try:
         yield
     finally:
-        sys.meta_path[:] = [f for f in sys.meta_path if f in before or type(f) not in NEEDED]
-
-
-def install(site_packages: Path) -> None:
-    """Let every Python of an environment start with `prepare_imports()`: a copy of this file and a `.pth` line."""
-    code = Path(__file__).read_text(encoding="utf-8")
-    for name, text in (
-        (f"{STARTUP_MODULE}.py", code),
-        (f"{STARTUP_MODULE}.pth", f"import {STARTUP_MODULE}; {STARTUP_MODULE}.prepare_imports()\n"),
-    ):
-        temporary = site_packages / f".{name}.tmp{secrets.token_hex(8)}"  # several may install at once
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, site_packages / name)
+        nltk.download = download
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
@@ -256,16 +90,17 @@ def check_espnet() -> None:
     Raises:
         UserError: ESPnet is missing, or its version is another one.
     """
-    from importlib.metadata import PackageNotFoundError, version
-
     from slm_espnet.errors import UserError
 
+    cure = "run `make install`, or `pip install --upgrade slm-espnet`"
     try:
-        found = version("espnet")
-    except PackageNotFoundError:
-        raise UserError(f"ESPnet is not installed; {_espnet_cure()}") from None
-    if found != ESPNET_VERSION:
-        raise UserError(f"ESPnet {found} is installed, this toolkit runs on {ESPNET_VERSION}; {_espnet_cure()}")
+        found = metadata.version("espnet")
+    except metadata.PackageNotFoundError:
+        raise UserError(f"ESPnet is not installed; {cure}") from None
+    only, oldest = ESPNET_VERSIONS
+    if found != only and found < oldest:
+        known = f"{only}, {oldest} and later ones"
+        raise UserError(f"ESPnet {found} is installed, this toolkit runs on {known}; {cure}")
 
 
 @contextmanager
@@ -307,53 +142,6 @@ def unfiltered_lhotse(recipe: types.ModuleType):
         Recording.from_file = whole_from_file
         for name, function in before.items():
             setattr(recipe, name, function)
-
-
-@contextmanager
-def weights_only_loads():
-    """Inside of the context torch.load takes tensors and plain values only, whatever its caller says.
-
-    Why: ESPnet's average_nbest_models loads the epochs' weights with weights_only=False, which runs whatever code a
-    changed file holds.
-    Can go: when it loads them with weights_only=True.
-    """
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-@contextmanager
-def mel_matrix_from_weights():
-    """Inside of the context ESPnet's LogMel is made without librosa, its matrix all zeros until weights are loaded.
-
-    Why: librosa.filters imports scipy.signal and scipy.stats, two seconds of CPU time, for a matrix that every ESPnet
-    checkpoint holds (frontend.logmel.melmat), so that loading overwrites it; strict loading misses it where it is not.
-    Can go: when librosa.filters no longer imports scipy.signal, or LogMel computes its matrix by itself.
-    """
-    import numpy as np
-    from espnet2.layers import log_mel
-
-    def mel(n_fft, n_mels, **_options):
-        return np.zeros((n_mels, 1 + n_fft // 2), np.float32)
-
-    before = log_mel.librosa
-    log_mel.librosa = types.SimpleNamespace(filters=types.SimpleNamespace(mel=mel))
-    try:
-        yield
-    finally:
-        log_mel.librosa = before
-
-
-def _espnet_cure() -> str:
-    # --no-deps: its caps on setuptools would make pip replace torch
-    return f"run `make install`, or `pip install --no-deps espnet=={ESPNET_VERSION} espnet_model_zoo==0.1.7`"
 
 
 @contextmanager

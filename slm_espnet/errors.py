@@ -6,7 +6,7 @@ import errno
 import sys
 from collections.abc import Callable
 
-from slm_espnet.compat import prepare_imports
+from slm_espnet.compat import stand_in_for_torchaudio
 
 CURES = {  # of what the system refuses, wherever it happens
     errno.ENOSPC: "make room and run it again",
@@ -22,7 +22,7 @@ class UserError(Exception):
 
 def run_main(main: Callable[[], int | None]) -> None:
     """Run a command, which owns its process; a UserError becomes one line on stderr and exit status 2."""
-    prepare_imports()
+    stand_in_for_torchaudio()
     try:
         status = main()
     except UserError as error:

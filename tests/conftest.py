@@ -16,6 +16,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TOP), os.environ.ge
 
 import pytest  # noqa: E402
 
+from slm_espnet.compat import stand_in_for_torchaudio  # noqa: E402
+
+stand_in_for_torchaudio()  # tests import ESPnet and transformers without a command around them
+
 SENTENCES = (
     "call james on monday at nine o'clock",
     "book a table for two people and tell mary",

@@ -5,9 +5,9 @@ Use `ASRTask` from here wherever ESPnet's own would be used: training, inference
 
 from __future__ import annotations
 
-from slm_espnet.compat import prepared_imports
+from slm_espnet.compat import espnet_tasks
 
-with prepared_imports():  # ESPnet's tasks download data of nltk without them
+with espnet_tasks():
     from espnet2.tasks.asr import ASRTask, encoder_choices, specaug_choices
 
     from slm_espnet.asr.conv_encoder import ConvEncoder

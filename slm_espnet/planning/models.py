@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from slm_espnet.compat import espnet_tasks
 from slm_espnet.errors import UserError
 from slm_espnet.foundation import Foundation
 from slm_espnet.llm.quantization import quantized_layers
@@ -148,7 +149,8 @@ def _espnet(name: str, config: dict[str, Any]) -> EncoderSize:
     if isinstance(tokens, int):
         tokens = [*ESPNET_SYMBOLS, *(f"token{i}" for i in range(tokens - len(ESPNET_SYMBOLS)))]
     if "promptencoder" in config:
-        from espnet2.tasks.s2t_ctc import S2TTask as task
+        with espnet_tasks():
+            from espnet2.tasks.s2t_ctc import S2TTask as task
     else:
         from slm_espnet.asr.task import ASRTask as task
     empty = {name: {} for name in ("normalize_conf", "ctc_conf", "model_conf")}

@@ -32,7 +32,10 @@ def facts(command: str, seed: int | None) -> dict[str, str]:
 
 
 def git_commit(directory: Path) -> str:
-    """The commit of a working tree, with a word where files differ from it; `unknown` outside of one."""
+    """The commit of a working tree, with a word where files differ from it; `unknown` outside of one.
+
+    An environment inside another project's working tree is outside: none of its files belong to that.
+    """
     git = shutil.which("git")
     if git is None:
         return "unknown"
@@ -42,7 +45,7 @@ def git_commit(directory: Path) -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     commit = ask("rev-parse", "HEAD")
-    if not commit:
+    if not commit or not ask("ls-files"):
         return "unknown"
     return f"{commit} with local changes" if ask("status", "--porcelain", "--untracked-files=no") else commit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from slm_espnet.compat import prepared_imports
+from slm_espnet.compat import stand_in_for_torchaudio
 from slm_espnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def build_speech_encoder(kind: str, conf: dict[str, Any]) -> AbsSpeechEncoder:
     padding = conf.pop("padding", None) or "exact"
     if padding not in PADDINGS:
         raise UserError(f"speech_encoder_conf: padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
-    with prepared_imports():
-        encoder = _build(kind, conf)
+    stand_in_for_torchaudio()
+    encoder = _build(kind, conf)
     if padding == "allow":
         encoder.allow_padding()
     for parameter in encoder.parameters():

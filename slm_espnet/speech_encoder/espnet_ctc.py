@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from slm_espnet.compat import espnet_tasks
 from slm_espnet.errors import UserError
 from slm_espnet.speech_encoder.base import EncoderOutput
 from slm_espnet.speech_encoder.batching import AbsBatchedEncoder
@@ -143,7 +144,8 @@ def _load(files: ESPnetFiles, config: dict[str, Any], s2t_ctc: bool) -> torch.nn
 def _task(s2t_ctc: bool) -> Any:
     """ESPnet's task; its import takes seconds."""
     if s2t_ctc:
-        from espnet2.tasks.s2t_ctc import S2TTask
+        with espnet_tasks():
+            from espnet2.tasks.s2t_ctc import S2TTask
 
         return S2TTask
     from slm_espnet.asr.task import ASRTask
@@ -152,7 +154,8 @@ def _task(s2t_ctc: bool) -> Any:
 
 
 def _too_short_error() -> type[Exception]:
-    from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+    # by way of an encoder that raises it: the module that defines it has another name in each version of ESPnet
+    from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
     return TooShortUttError
 

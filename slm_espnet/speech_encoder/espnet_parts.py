@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from slm_espnet.compat import mel_matrix_from_weights
-
 FRONTENDS = {"default": "espnet2.asr.frontend.default:DefaultFrontend"}
 NORMALIZERS = {
     "global_mvn": "espnet2.layers.global_mvn:GlobalMVN",
@@ -58,8 +56,7 @@ def build(config: dict[str, Any]) -> torch.nn.Module:
     """ESPnet's ASR or OWSM-CTC model without weights: frontend, normalization, encoder and CTC; no decoder."""
     frontend, input_size = None, config.get("input_size")
     if input_size is None:
-        with mel_matrix_from_weights():
-            frontend = _made(FRONTENDS, config, "frontend")
+        frontend = _made(FRONTENDS, config, "frontend")
         input_size = frontend.output_size()
     parts = {"frontend": frontend, "specaug": None}
     parts["normalize"] = _made(NORMALIZERS, config, "normalize") if config.get("normalize") else None

@@ -95,17 +95,20 @@ class Shaping:
         return _reversed_batches(order, starts) if reverse else (order[: starts[-1]], starts)
 
     def _folded(self, lengths: Sequence[np.ndarray], order: np.ndarray) -> list[int]:
+        """As ESPnet 202611: 202511 ignores drop_last, and gives what a small last batch had to other batches."""
         folds = zip(lengths, self.fold_lengths, strict=True)
         factors = np.max([array // fold for array, fold in folds], axis=0)[order]
         most = np.maximum(self.min_batch_size, self.batch_size // (1 + factors))
         sizes, start = [], 0
         while start < len(order):
-            sizes.append(min(len(order) - start, int(most[start])))
-            start += sizes[-1]
-        if len(sizes) > 1 and sizes[-1] < self.min_batch_size:
-            for i in range(sizes.pop()):
-                sizes[(-(i % len(sizes)) - 2) % len(sizes)] += 1
-        return sizes
+            size = int(most[start])
+            if start + size > len(order):
+                if self.drop_last and sizes:
+                    break
+                size = len(order) - start
+            sizes.append(size)
+            start += size
+        return _without_small_end(sizes, self.min_batch_size)
 
     def _filled(self, bins: np.ndarray, over: bool = True) -> list[int]:
         """Batches of examples sorted by length; over: with the one that goes beyond batch_bins, as ESPnet's are."""
@@ -122,10 +125,7 @@ class Shaping:
                     size = 0
         if size and (not self.drop_last or not sizes):
             sizes.append(size)
-        if len(sizes) > 1 and sizes[-1] < least:
-            for i in range(sizes.pop()):
-                sizes[-(i % len(sizes)) - 1] += 1
-        return sizes
+        return _without_small_end(sizes, least)
 
     def _arranged(self, order: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """From ascending order to the one asked for."""
@@ -136,6 +136,14 @@ class Shaping:
             turned, bounds = _reversed_batches(order[::-1], starts[-1] - starts[::-1])
             return turned, bounds
         return (order, starts) if self.sort_batch == "ascending" else _reversed_batches(order, starts)
+
+
+def _without_small_end(sizes: list[int], least: int) -> list[int]:
+    """Examples of a last batch that is smaller than `least` go to the batches before it."""
+    if len(sizes) > 1 and sizes[-1] < least:
+        for i in range(sizes.pop()):
+            sizes[-(i % len(sizes)) - 1] += 1
+    return sizes
 
 
 def _reversed_batches(order: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

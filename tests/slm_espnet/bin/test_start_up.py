@@ -44,7 +44,7 @@ import sys
 from slm_espnet.foundation import load_foundation
 from slm_espnet.encodings.pipeline import EncodingPipeline
 EncodingPipeline.from_foundation(load_foundation(sys.argv[1]))
-heavy = {"espnet2.tasks.asr", "espnet2.train.preprocessor", "inflect", "transformers", "scipy.signal"}
+heavy = {"espnet2.tasks.asr", "espnet2.train.preprocessor", "inflect", "transformers"}
 loaded = heavy & set(sys.modules)
 assert not loaded, loaded
 """

@@ -63,7 +63,7 @@ def test_nothing_of_this_machine_is_in_it(package, top, experiment):
 def test_what_made_it_is_in_it(package, top):
     facts = json.loads((package / "provenance.json").read_text())
     assert facts["command"] == "./run.sh --seed 3" and facts["training"]["seed"] == 3
-    assert facts["versions"]["torch"] == torch.__version__ and len(facts["toolkit"]["commit"]) >= 7
+    assert torch.__version__.startswith(facts["versions"]["torch"]) and len(facts["toolkit"]["commit"]) >= 7
     assert facts["examples seen"][0] == {"set": "train", "task": "asr", "language": "en", "examples": 40}
     assert facts["scored with"] == ["date: `now`", "command: `~/run.sh`"]
     encoder = facts["foundations"]["speech_encoder"]
