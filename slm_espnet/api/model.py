@@ -258,6 +258,8 @@ class SLMInference:
             check_length(one, self.pipeline.encoder, question.name)
         beside = self._beside(questions, rate)
         work = Work.of_speech(questions, samples, self.pipeline.encoder, self.cutting, beside)
+        if self.settings.silence == "ask":
+            work.silent = frozenset()
         read = time.perf_counter()
         work.encodings = encode_waveforms(self.pipeline, work.waveforms())
         work.reading, work.encoding = read - began, time.perf_counter() - read

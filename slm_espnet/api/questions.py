@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from slm_espnet.api.gate import may_hold_speech
 from slm_espnet.api.results import Answer, Hearing, Segment, Timings, Token
+from slm_espnet.data.silence import may_hold_speech
 from slm_espnet.decoding.partial import token_texts
 from slm_espnet.decoding.types import Hypothesis
 from slm_espnet.encodings.layout import Encoding

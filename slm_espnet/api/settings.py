@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from slm_espnet.bin.decode import BIASING, RETRIEVERS, get_parser
+from slm_espnet.bin.decode import BIASING, RETRIEVERS, SILENCE, get_parser
 from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.errors import UserError
 from slm_espnet.files import read_yaml
@@ -37,6 +37,7 @@ class InferenceSettings:
     biasing_threshold: float | None = None  # goes before that of biasing_config
     biasing_config: Path | None = None  # tuned settings
     biasing_prompt_phrases: int = 10  # phrases in the prompt with retrieve
+    silence: str = "empty"  # what recognition answers without speech: empty (nothing), or ask (what the model says)
     task: str = ""  # of a call without instruction; empty: asr
     language: str = ""  # of wordings that name one, where the call does not
 
@@ -46,6 +47,9 @@ class InferenceSettings:
                 f"biasing is one of {', '.join(BIASING)}, not {self.biasing!r}; biasing_retriever is one of "
                 f"{', '.join(RETRIEVERS)}, not {self.biasing_retriever!r}"
             )
+
+        if self.silence not in SILENCE:
+            raise UserError(f"silence is one of {', '.join(SILENCE)}, not {self.silence!r}")
 
     def as_options(self) -> argparse.Namespace:
         """The options of slm_espnet.bin.decode that decoding.biasing reads."""

@@ -29,6 +29,7 @@ from slm_espnet.errors import UserError, run_main
 INPUTS = ("speech", "ctc", "transcript")
 BIASING = ("none", "prompt", "retrieve", "place")
 RETRIEVERS = ("ctc", "embedding")
+SILENCE = ("empty", "ask")
 SEARCH_HELP = {
     "beam_size": "Beams per utterance; 1 is greedy",
     "max_length": "Most tokens of an answer, EOS counted",
@@ -94,6 +95,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="ctc: by the encoder's CTC posteriors; embedding: by the adapter's output in the LLM's embedding space",
     )  # fmt: skip
     group.add_argument("--biasing_prompt_phrases", type=int, default=10, help="Phrases in the prompt with retrieve")
+    add_silence_option(parser)
     add_running_options(parser)
     return parser
 
@@ -107,6 +109,15 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{option.name}", type=kind, default=option.default, choices=choices, help=SEARCH_HELP[option.name]
         )
+
+
+def add_silence_option(parser: argparse.ArgumentParser) -> None:
+    """What becomes of recordings without speech."""
+    parser.add_argument(
+        "--silence", choices=SILENCE, default=SILENCE[0],
+        help="Recognition of recordings that hold no speech, but silence or steady noise. empty: nothing is answered; "
+        "ask: the model is asked all the same",
+    )  # fmt: skip
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
@@ -222,6 +233,8 @@ def report(summary: dict, output_dir: Path, max_failed: float) -> int:
             f"{summary['passes'] / tokens:.2f} passes of the LLM's decoder for a token, "
             f"{summary['from_ctc'] * share:.2f} % of the utterances are taken from CTC"
         )
+    if summary.get("silent"):
+        print(f"{output_dir}: {summary['silent']} recordings hold no speech: their answer is empty (--silence ask)")
     for reason, count in summary["left_out"].items():
         print(f"left out: {count} {reason}")
     if total - decoded > max_failed * total:

@@ -9,6 +9,7 @@ import numpy as np
 
 from slm_espnet.data.audio import AudioError, read_audio
 from slm_espnet.data.datadir import Row
+from slm_espnet.data.silence import may_hold_speech
 from slm_espnet.encodings.layout import Encoding
 from slm_espnet.encodings.pipeline import EncodingPipeline
 
@@ -42,7 +43,9 @@ class LiveEncodings:
         """Encode; audio that cannot be encoded is in `reasons` by key."""
         self.fingerprint: dict[str, Any] = pipeline.fingerprint
         self.reasons: dict[str, str] = {}
-        self._encodings = encode_waveforms(pipeline, self._read(pipeline, rows))
+        waveforms, rate = self._read(pipeline, rows), pipeline.sampling_rate
+        self.silent = frozenset(key for key, samples in waveforms.items() if not may_hold_speech(samples, rate))
+        self._encodings = encode_waveforms(pipeline, waveforms)
 
     def _read(self, pipeline: EncodingPipeline, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         waveforms: dict[str, np.ndarray] = {}

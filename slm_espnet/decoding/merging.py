@@ -40,8 +40,8 @@ def merge(
         max_failed: where a larger share was left out, the jobs' files stay, and jobs that are run again try the rest.
 
     Returns:
-        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped, tokens, and the totals of
-        COUNTS.
+        What summary.json says: utterances, decoded, left_out (by reason), truncated, looped, silent, tokens, and the
+        totals of COUNTS.
 
     Raises:
         UserError: a job is not done, its file is damaged, utterances are missing, or another process is merging.
@@ -74,7 +74,7 @@ def _merge(
         "utterances": len(expected),
         "decoded": len(ids),
         "left_out": dict(sorted(Counter(left_out.values()).items())),
-        **{name: totals[name] for name in ("truncated", "looped", "tokens", *COUNTS)},
+        **{name: totals[name] for name in ("truncated", "looped", "silent", "tokens", *COUNTS)},
     }
     _write(directory, places[first], left_out, summary)
     if len(expected) - len(ids) > max_failed * len(expected):
@@ -94,7 +94,7 @@ class _Part:
 
     ids: np.ndarray  # (N,) bytes, in the order of the file
     places: np.ndarray  # (N,) PLACE
-    totals: Counter[str]  # truncated, looped, tokens and COUNTS
+    totals: Counter[str]  # truncated, looped, silent, tokens and COUNTS
 
 
 def _part(directory: Path, job: int) -> _Part:
@@ -107,7 +107,7 @@ def _part(directory: Path, job: int) -> _Part:
                 values = json.loads(line)
                 ids.append(values["utt_id"].encode())
                 sizes.append(len(line))
-                totals.update({name: int(values.get(name, 0)) for name in ("truncated", "looped", *COUNTS)})
+                totals.update({name: int(values.get(name, 0)) for name in ("truncated", "looped", "silent", *COUNTS)})
                 totals["tokens"] += len(values["token_ids"])
         whole = is_done(directory, job, len(ids))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):

@@ -27,6 +27,7 @@ class Encodings(Protocol):
     """What is used of an EncodingReader, or of LiveEncodings."""
 
     fingerprint: dict[str, Any]
+    silent: frozenset[str]  # keys of recordings that hold no speech
 
     def __contains__(self, key: object) -> bool: ...
 
@@ -94,6 +95,22 @@ def transcript_requests(rows: Iterable[Row], with_context: bool) -> Requests:
         else:
             left_out[row.utt_id] = "no transcript"
     return requests, left_out
+
+
+def without_silence(
+    requests: Iterable[Request], rows: Iterable[Row], encodings: Encodings
+) -> tuple[list[Request], list[str]]:
+    """Requests that are to be answered, and ids of recognition of recordings that hold no speech."""
+    if not encodings.silent:
+        return list(requests), []
+    nothing_said = {r.utt_id for r in rows if all(source.key in encodings.silent for source in r.recordings)}
+    asked, silent = [], []
+    for request in requests:
+        if request.recognizes and request.utt_id in nothing_said:
+            silent.append(request.utt_id)
+        else:
+            asked.append(request)
+    return asked, silent
 
 
 def biased_text(

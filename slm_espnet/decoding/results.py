@@ -19,7 +19,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write, make_directory, write_atomically
 from slm_espnet.locks import Lock
 
-MAY_LACK = ("audio",)  # settings that results made before, or encodings that are gone, do not tell: not compared
+MAY_LACK = ("audio", "silence")  # settings that earlier results, or encodings that are gone, do not tell: not compared
 COUNTS = ("passes", "draft_tokens", "draft_accepted", "from_ctc")  # fields of Hypothesis that say what drafts saved
 
 

@@ -119,6 +119,7 @@ class DecodingRun:
             if not adapter.is_file():
                 raise UserError(f"{adapter} does not exist; python -m slm_espnet.bin.average writes it after training")
             settings["adapter"] = file_sha256(adapter)
+            settings["silence"] = args.silence
         return settings
 
     @cached_property
@@ -227,7 +228,7 @@ class SetDecoding:
 
     def _decode(self, rows: Sequence[Row], writer: JobWriter) -> dict[str, str]:
         """Write hypotheses as they come; what was left out, with the reason. PORTION rows at most are in memory."""
-        from slm_espnet.decoding.requests import with_repeats
+        from slm_espnet.decoding.requests import with_repeats, without_silence
         from slm_espnet.inference import Decoder
 
         all_left_out: dict[str, str] = {}
@@ -238,8 +239,13 @@ class SetDecoding:
             part = list(rows[begin : begin + PORTION])
             if all(row.utt_id in writer.finished for row in part):
                 continue
-            for (requests, left_out), biaser in self._requests(part):
+            for (requests, left_out), biaser, encodings in self._requests(part):
                 requests = with_repeats(requests, part, self.run.recognition, drafted)
+                if encodings is not None and self.args.silence == "empty":
+                    requests, silent = without_silence(requests, part, encodings)
+                    if news := [utt_id for utt_id in silent if utt_id not in writer.finished]:
+                        writer.add([(utt_id, Hypothesis("", (), (), 0.0, silent=True)) for utt_id in news])
+                        progress.advance(len(news))
                 decoder = Decoder(self.run.model, self.run.options, biaser)
                 for batch in self._guarded(decoder.decode_batches(requests, writer.finished)):
                     writer.add(batch)
@@ -260,7 +266,8 @@ class SetDecoding:
                 "--batch_tokens or --batch_size and run it again, it goes on from here"
             ) from error
 
-    def _requests(self, rows: list[Row]) -> Iterator[tuple[Requests, Biaser | None]]:
+    def _requests(self, rows: list[Row]) -> Iterator[tuple[Requests, Biaser | None, Encodings | None]]:
+        """Requests, what chooses their phrases, and the encodings where speech is decoded."""
         from slm_espnet.decoding.requests import (
             biased_text,
             ctc_requests,
@@ -274,7 +281,7 @@ class SetDecoding:
         rows = biasing.with_lists(rows)
         if self.args.input == "transcript":
             requests, left_out = transcript_requests(rows, with_context)
-            yield (only_spoken_phrases(requests) if biasing.is_selective else requests, left_out), None
+            yield (only_spoken_phrases(requests) if biasing.is_selective else requests, left_out), None, None
             return
         for part, encodings, reasons in self._encodings(rows):
             biaser = biasing.biaser(encodings.fingerprint, self.run.model)
@@ -289,7 +296,7 @@ class SetDecoding:
                 utt_id: next((reasons[key] for key in keys[utt_id] if key in reasons), reason)
                 for utt_id, reason in left_out.items()
             }
-            yield (requests, left_out), biaser
+            yield (requests, left_out), biaser, encodings if self.args.input == "speech" else None
 
     def _encodings(self, rows: list[Row]) -> Iterator[tuple[list[Row], Encodings, dict[str, str]]]:
         """Rows, their encodings, and by key why some have none: from stage 2, or made here in portions."""

@@ -83,4 +83,5 @@ class Hypothesis:
     draft_tokens: int = 0  # tokens of the CTC draft that were tried
     draft_accepted: int = 0  # and that are in the answer
     from_ctc: bool = False  # the CTC hypothesis as it is; score is its path's log-probability, tokens have none
+    silent: bool = False  # nothing was asked: the recording holds no speech, and the task is recognition
     end_id: int | None = None  # token that ended it: EOS, or the end of a turn; None where it was cut

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from slm_espnet.data.audio import AudioError, read_audio
+from slm_espnet.data.silence import may_hold_speech
 from slm_espnet.encodings.contents import contents_digest, contents_of, find
 from slm_espnet.encodings.fingerprint import check_fingerprint, digest, read_fingerprint, write_fingerprint
 from slm_espnet.encodings.layout import (
@@ -41,6 +42,7 @@ from slm_espnet.encodings.plan import (
     share,
     too_long,
 )
+from slm_espnet.encodings.silence import note_silent, silent_path
 from slm_espnet.encodings.writer import EncodingWriter, as_stored, complete_entries
 from slm_espnet.errors import UserError
 from slm_espnet.files import make_directory, write_atomically
@@ -147,9 +149,10 @@ def _prepare(directory: Path, fingerprint: dict[str, Any], options: JobOptions) 
     make_directory(directory)
     if options.overwrite:
         (directory / DONE).unlink(missing_ok=True)
+        silent_path(directory, options.job).unlink(missing_ok=True)
         for job in job_numbers(directory) if options.job == 1 else ():
             if job > options.num_jobs:  # parts of an earlier, finer division
-                for path_of in (index_path, job_done_path, shard_path, job_left_out_path, contents_path):
+                for path_of in (index_path, job_done_path, shard_path, job_left_out_path, contents_path, silent_path):
                     path_of(directory, job).unlink(missing_ok=True)
     elif (directory / FINGERPRINT).exists():
         cure = "give another directory (--output_dir), or start afresh with --overwrite true"
@@ -177,28 +180,34 @@ def _present(mine: Sequence[Recording], directory: Path, parts: dict[int, list[E
     return {recording.key for recording, row in zip(mine, rows.tolist(), strict=True) if row >= 0}
 
 
+class _Audio(NamedTuple):
+    """What was read of a batch."""
+
+    waveforms: dict[Recording, np.ndarray]
+    failures: list[LeftOut]  # what could not be read
+    silent: list[Recording]  # what holds no speech
+
+
 def _read_ahead(
     planned: Sequence[list[Recording]], pipeline: EncodingPipeline, max_seconds: float
-) -> Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]]:
-    """Batches with their waveforms and what could not be read, while threads read the next ones."""
+) -> Iterator[tuple[list[Recording], _Audio]]:
+    """Batches with their audio, while threads read the next ones."""
     if planned:
         _ = pipeline.encoder.min_samples  # found by running the encoder, which is for one thread alone
     with ThreadPoolExecutor(READERS) as pool:
         pending = [pool.submit(_read, batch, pipeline, max_seconds) for batch in planned[:READERS]]
         try:
             for number, batch in enumerate(planned):
-                waveforms, failures = pending.pop(0).result()
+                audio = pending.pop(0).result()
                 if number + READERS < len(planned):
                     pending.append(pool.submit(_read, planned[number + READERS], pipeline, max_seconds))
-                yield batch, waveforms, failures
+                yield batch, audio
         finally:
             for future in pending:
                 future.cancel()
 
 
-def _read(
-    batch: Sequence[Recording], pipeline: EncodingPipeline, max_seconds: float
-) -> tuple[dict[Recording, np.ndarray], list[LeftOut]]:
+def _read(batch: Sequence[Recording], pipeline: EncodingPipeline, max_seconds: float) -> _Audio:
     waveforms: dict[Recording, np.ndarray] = {}
     failures: list[LeftOut] = []
     for recording in batch:
@@ -215,11 +224,12 @@ def _read(
             failures.append(too_long(recording, len(samples) / pipeline.sampling_rate, max_seconds))
         else:
             waveforms[recording] = samples
-    return waveforms, failures
+    silent = [r for r, samples in waveforms.items() if not may_hold_speech(samples, pipeline.sampling_rate)]
+    return _Audio(waveforms, failures, silent)
 
 
 def _written(
-    read: Iterator[tuple[list[Recording], dict[Recording, np.ndarray], list[LeftOut]]],
+    read: Iterator[tuple[list[Recording], _Audio]],
     pipeline: EncodingPipeline,
     present: set[str],
     writer: EncodingWriter,
@@ -227,12 +237,13 @@ def _written(
     """Batches computed one after another, while a thread finishes and writes the one before; as they are written."""
     with ThreadPoolExecutor(1) as pool:
         pending: Future[_Batch] | None = None
-        for recordings, waveforms, failures in read:
-            computed = _compute(pipeline, waveforms) if waveforms else None
+        for recordings, audio in read:
+            computed = _compute(pipeline, audio.waveforms) if audio.waveforms else None
             if pending is not None:
                 yield pending.result()
-            failed = [failure for failure in failures if failure.key not in present]
-            batch = (recordings, list(waveforms), computed, failed)
+            failed = [failure for failure in audio.failures if failure.key not in present]
+            note_silent((one for one in audio.silent if one.key not in present), writer.directory, writer.job)
+            batch = (recordings, list(audio.waveforms), computed, failed)
             pending = pool.submit(_finish, pipeline, present, writer, *batch)
         if pending is not None:
             yield pending.result()

@@ -30,6 +30,7 @@ from slm_espnet.encodings.layout import (
     shard_path,
 )
 from slm_espnet.encodings.plan import Recording, audio_digest, job_is_done, read_json
+from slm_espnet.encodings.silence import gather_silent
 from slm_espnet.encodings.writer import complete_entries
 from slm_espnet.errors import UserError
 from slm_espnet.files import cannot_write, discard, temporary_beside, wait_for_late, write_atomically
@@ -115,6 +116,7 @@ def merge(
         _reopen(directory, [job for job in range(1, num_jobs + 1) if job_left_out_path(directory, job).stat().st_size])
         done["audio"] = ""
     write_contents(recordings, directory)
+    gather_silent(recordings, directory)
     write_atomically(directory / DONE, json.dumps(done, indent=1) + "\n")
     return summary
 

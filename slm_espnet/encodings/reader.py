@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from slm_espnet.encodings.layout import (
     crc32,
     shard_path,
 )
+from slm_espnet.encodings.silence import read_silent
 from slm_espnet.errors import UserError
 
 __all__ = ["Encoding", "EncodingReader", "encodings_digest"]
@@ -60,6 +62,11 @@ class EncodingReader:
 
     def __reduce__(self) -> tuple[type, tuple[Path, dict[str, Any] | None]]:
         return type(self), (self.directory, self._expected)
+
+    @cached_property
+    def silent(self) -> frozenset[str]:
+        """Keys of recordings that hold no speech, as far as that was noted."""
+        return read_silent(self.directory)
 
     @property
     def dim(self) -> int:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_experiment import experiment, noise  # noqa: F401
 
-from slm_espnet.api.gate import may_hold_speech
 from slm_espnet.biasing.context import PlacingBiaser, RetrievingBiaser
+from slm_espnet.data.silence import may_hold_speech
 
 RATE, NAMES = 16000, ("okafor", "mary", "ian")
 

@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from tiny_decoding import SHORT, hypotheses, lines, run, same
 
-from slm_espnet.bin import decode
+from slm_espnet.bin import decode, encode
 from slm_espnet.checkpoint import load_model
-from slm_espnet.data.datadir import AudioSource, read_data_dir
+from slm_espnet.data.datadir import AudioSource, Row, read_data_dir
 from slm_espnet.data.writer import write_data_dir
 from slm_espnet.decoding.types import DecodingOptions
 from slm_espnet.encodings.reader import EncodingReader
@@ -279,6 +280,7 @@ def test_what_cannot_work_is_refused_in_one_sentence(corpus, tmp_path, options, 
 def test_help_and_a_finished_call_do_not_import_torch(corpus, decoded):
     code = "import sys; from slm_espnet.bin import decode; decode.main(sys.argv[1:]); assert 'torch' not in sys.modules"
     arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(decoded), *SHORT, "--max_failed", "0.5"]
+    arguments += ["--silence", "ask"]
     arguments += ["--encodings_dir", str(corpus / "encodings"), "--model_dir", str(corpus / "exp")]
     output = subprocess.run([sys.executable, "-c", code, *arguments], text=True, capture_output=True)
     assert output.returncode == 0 and "already decoded" in output.stdout, output.stderr
@@ -301,3 +303,34 @@ def test_a_language_model_is_dealt_out_to_the_gpus_of_a_job(corpus, tmp_path, mo
                  "--encodings_dir", str(corpus / "encodings"), "--ngpu"]  # fmt: skip
     maps = {n: DecodingRun(decode.get_parser().parse_args([*arguments, n])).llm_conf.get("device_map") for n in "012"}
     assert maps == {"0": None, "1": None, "2": "auto"}
+
+
+def test_recognition_writes_nothing_where_nobody_speaks(corpus, tmp_path, capsys):
+    """As the Python API does; other tasks are asked, and a recording that was replaced by speech is, too."""
+    rate, time = 16000, np.arange(16000) / 16000
+    speech = 0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time) * (np.sin(9 * time) > 0)
+    sounds = {"zeros": np.zeros(rate), "noise": 0.1 * np.random.default_rng(0).standard_normal(rate), "speech": speech}
+    rows = []
+    for name, samples in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, rate)
+        common = dict(audio=AudioSource(str(tmp_path / f"{name}.wav")), language="en", speaker="s", text="x")
+        rows.append(Row(f"{name}-asr", prompt="recognize", task="asr", context=("james",), **common))
+        rows.append(Row(f"{name}-ast", prompt="translate this speech", task="ast", **common))
+    write_data_dir(tmp_path / "data", rows)
+    pair = ["--foundation", str(corpus / "pair.yaml")]
+    data = ["--data_dir", str(tmp_path / "data"), "--max_failed", "0.5"]
+    encodings = ["--encodings_dir", str(tmp_path / "encodings")]
+    encoding = [*pair, *data, "--output_dir", str(tmp_path / "encodings")]
+    assert encode.main(encoding) == 0
+    found = {}
+    for name, source in (("cached", encodings), ("live", pair), ("asked", [*encodings, "--silence", "ask"])):
+        where = ["--output_dir", str(tmp_path / name), "--model_dir", str(corpus / "exp")]
+        assert decode.main([*data, *source, *where, *SHORT]) == 0
+        found[name] = {utt_id for utt_id, one in hypotheses(tmp_path / name).items() if one["silent"]}
+    assert found == {"cached": {"zeros-asr", "noise-asr"}, "live": {"zeros-asr", "noise-asr"}, "asked": set()}
+    assert all(hypotheses(tmp_path / "cached")[name]["text"] == "" for name in found["cached"])
+    assert json.loads((tmp_path / "cached/summary.json").read_text())["silent"] == 2
+    assert "2 recordings hold no speech: their answer is empty" in capsys.readouterr().out
+    soundfile.write(tmp_path / "zeros.wav", 0.5 * speech, rate)
+    assert encode.main(encoding) == 0
+    assert len(EncodingReader(tmp_path / "encodings").silent) == 1

@@ -36,7 +36,7 @@ def test_jobs_are_joined_in_order_of_utterances(tmp_path):
     assert not is_merged(tmp_path, SETTINGS)
     summary = merge(tmp_path, 2, ["u1", "u2", "u3", "u5"], SETTINGS)
     assert summary == {
-        "utterances": 4, "decoded": 3, "left_out": {"no encoding": 1}, "truncated": 1, "looped": 1,
+        "utterances": 4, "decoded": 3, "left_out": {"no encoding": 1}, "truncated": 1, "looped": 1, "silent": 0,
         "tokens": 6, "passes": 2, "draft_tokens": 5, "draft_accepted": 4, "from_ctc": 1,
     }  # fmt: skip
     assert (tmp_path / "text").read_text(encoding="utf-8") == "u1 señor\nu2\nu3 three lines here\n"

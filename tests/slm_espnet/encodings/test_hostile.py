@@ -113,7 +113,7 @@ def test_a_joint_index_that_lies_is_noticed_where_it_is_used(command, tmp_path):
 def test_a_full_disk_is_named_and_given_room_the_same_call_ends_well(command, tmp_path, small_disk):
     assert command() == 0
     disk = small_disk(16)
-    with pytest.raises(UserError, match=r"cannot write .*(shard|index)\.1\.\w+ \(No space left.*\); make room and run"):
+    with pytest.raises(UserError, match=r"cannot write .*[a-z]+\.1\.\w+ \(No space left.*\); make room and run"):
         command(output=disk)
     small_disk.grow(disk, 256)
     assert command(output=disk) == 0
