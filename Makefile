@@ -7,9 +7,10 @@
 # make wheel     dist/slm_espnet-….whl, which holds the recipes, too
 # make clean     remove the environment and what the recipes wrote
 VENV ?= venv
-override VENV := $(abspath $(VENV))
+# absolute; not by abspath, which parts a path with a blank
+override VENV := $(if $(filter /%,$(firstword $(VENV))),$(VENV),$(CURDIR)/$(VENV))
 export PYTHON
-PYTHON_OF_VENV = $(VENV)/bin/python
+PYTHON_OF_VENV = '$(VENV)/bin/python'
 # not the recipes' links to one and the same script
 SHELL_SCRIPTS = $(shell git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -I{} sh -c 'test -L {} || echo {}')
 
@@ -19,22 +20,22 @@ MINI_MODEL = exp/slm_mini_train_asr_asr_seed1
 .PHONY: install mini demo an4 test wheel clean
 
 install:
-	@utils/install.sh $(VENV)
+	@utils/install.sh '$(VENV)'
 
 mini: install
-	@. $(VENV)/bin/activate && cd egs2/mini/slm1 && ./run.sh
+	@. '$(VENV)/bin/activate' && cd egs2/mini/slm1 && ./run.sh
 
 demo: install
-	@. $(VENV)/bin/activate && cd egs2/mini/slm1 && { test -f $(MINI_MODEL)/adapter.safetensors || ./run.sh --stop_stage 4; } \
+	@. '$(VENV)/bin/activate' && cd egs2/mini/slm1 && { test -f $(MINI_MODEL)/adapter.safetensors || ./run.sh --stop_stage 4; } \
 	    && exec python -m slm_espnet.bin.demo --model $(MINI_MODEL)
 
 an4: install
-	@. $(VENV)/bin/activate && cd egs2/an4/slm1 && ./run.sh
+	@. '$(VENV)/bin/activate' && cd egs2/an4/slm1 && ./run.sh
 
 test: install
 	@$(PYTHON_OF_VENV) -m ruff check .
-	@. $(VENV)/bin/activate && shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. $(SHELL_SCRIPTS)
-	@. $(VENV)/bin/activate && python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	@. '$(VENV)/bin/activate' && shellcheck -x -P SCRIPTDIR:SCRIPTDIR/.. $(SHELL_SCRIPTS)
+	@. '$(VENV)/bin/activate' && python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 wheel: install
 	@rm -rf build dist && $(PYTHON_OF_VENV) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . && ls -sh dist
