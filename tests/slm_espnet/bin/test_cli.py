@@ -98,7 +98,7 @@ def test_the_version_has_what_a_report_needs(capsys):
 
 
 def test_a_reader_that_has_enough_ends_a_command_quietly():
-    code = "import sys; from slm_espnet.errors import run_main; run_main(lambda: [print('x' * 999) for _ in range(9999)])"
+    code = "from slm_espnet.errors import run_main; run_main(lambda: [print('x' * 999) for _ in range(9999)])"
     command = f"{{ {sys.executable} -c \"$0\"; echo \"status $?\" >&2; }} | head -c 5"
     done = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True)
     assert done.stdout == "xxxxx" and done.stderr == "status 141\n"
