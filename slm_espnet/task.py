@@ -34,7 +34,6 @@ from slm_espnet.espnet_model import ESPnetSLMModel
 from slm_espnet.files import read_yaml
 from slm_espnet.length_reduction.base import AbsTrainedReduction
 from slm_espnet.llm.build import LLM_KINDS, build_tokenizer
-from slm_espnet.locks import Lock
 from slm_espnet.planning.training import describe_training
 from slm_espnet.training.batches import mix_batches, shaping_of, shuffled_batches
 from slm_espnet.training.build import (
@@ -60,7 +59,7 @@ from slm_espnet.training.launch import LAUNCH_OPTIONS
 from slm_espnet.training.loading import SharedIterFactory
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
-from slm_espnet.training.saving import discard_left
+from slm_espnet.training.saving import locked
 from slm_espnet.training.self_targets import check_own_answers, trained_and_self_tasks
 from slm_espnet.training.shapes import Shapes, known_shapes, read_shapes
 from slm_espnet.training.shaping import TOKENS, with_prompts
@@ -222,7 +221,7 @@ class SLMTask(AbsTask):
             raise UserError(f"--ngpu {args.ngpu} takes several processes: start python -m slm_espnet.bin.train")
         args.ngpu = min(args.ngpu, 1)
         args.fold_length = with_prompts(args.fold_length, args.train_shape_file)
-        with cls._lock(Path(args.output_dir)) if cls._writes(args) else contextlib.nullcontext():
+        with locked(Path(args.output_dir)) if cls._writes(args) else contextlib.nullcontext():
             super().main_worker(args)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -242,14 +241,6 @@ class SLMTask(AbsTask):
             if args.llm_conf.get("device_map"):
                 raise
             logging.warning(f"no plan of the memory: {error}")
-
-    @staticmethod
-    def _lock(output_dir: Path) -> Lock:
-        """The lock of a training's directory, which is made and cleared of what a killed training left."""
-        output_dir.mkdir(parents=True, exist_ok=True)
-        lock = Lock(output_dir / ".lock", "the training")
-        discard_left(output_dir)
-        return lock
 
     @staticmethod
     def _writes(args: argparse.Namespace) -> bool:

@@ -16,6 +16,7 @@ import torch
 
 from slm_espnet.errors import UserError
 from slm_espnet.files import discard, temporary_beside
+from slm_espnet.locks import Lock
 
 # what checkpoints may hold beside tensors and plain values: numpy's numbers and arrays in the state of schedulers, and
 # in those of ESPnet's own trainer also times
@@ -92,6 +93,14 @@ def link(path: Path, target: str) -> None:
     temporary = temporary_beside(path)
     temporary.symlink_to(target)
     os.replace(temporary, path)
+
+
+def locked(output_dir: Path) -> Lock:
+    """The lock of a training's directory, which is made and cleared of what a killed training left."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    lock = Lock(output_dir / ".lock", "the training")
+    discard_left(output_dir)
+    return lock
 
 
 def discard_left(directory: Path) -> None:
