@@ -26,6 +26,9 @@ def serve(path: str) -> None:
     import importlib
     import threading
 
+    from slm_espnet.compat import stand_in_for_torchaudio
+
+    stand_in_for_torchaudio()
     for name in PRELOADED:
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
