@@ -9,7 +9,7 @@
 VENV ?= venv
 # absolute; not by abspath, which parts a path with a blank
 override VENV := $(if $(filter /%,$(firstword $(VENV))),$(VENV),$(CURDIR)/$(VENV))
-export PYTHON
+unexport PYTHON  # which scripts of recipes take for their interpreter
 PYTHON_OF_VENV = '$(VENV)/bin/python'
 # not the recipes' links to one and the same script
 SHELL_SCRIPTS = $(shell git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -I{} sh -c 'test -L {} || echo {}')
@@ -20,7 +20,7 @@ MINI_MODEL = exp/slm_mini_train_asr_asr_seed1
 .PHONY: install mini demo an4 test wheel clean
 
 install:
-	@utils/install.sh '$(VENV)'
+	@PYTHON='$(PYTHON)' utils/install.sh '$(VENV)'
 
 mini: install
 	@. '$(VENV)/bin/activate' && cd egs2/mini/slm1 && ./run.sh

@@ -63,14 +63,14 @@ def evaluate_set(model, data_dir: Path) -> dict:
 
 def score(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str]) -> dict:
     """Word errors in all and by variant (what follows the dot of a synthetic speaker's name)."""
-    import editdistance
+    from rapidfuzz.distance import Levenshtein
 
     words, errors = 0, 0
     by_voice: dict[str, list[int]] = {}
     wrong = []
     for utt_id in sorted(references):
         reference, hypothesis = references[utt_id].split(), hypotheses[utt_id].split()
-        distance = editdistance.eval(reference, hypothesis)
+        distance = Levenshtein.distance(reference, hypothesis)
         words, errors = words + len(reference), errors + distance
         counts = by_voice.setdefault(speakers[utt_id].rpartition(".")[2], [0, 0])
         counts[0] += distance
