@@ -55,7 +55,7 @@ from slm_espnet.training.diagnostics import (
     describe_model,
 )
 from slm_espnet.training.groups import CountedIterFactory, Groups, read_groups, state_of
-from slm_espnet.training.launch import LAUNCH_OPTIONS
+from slm_espnet.training.launch import LAUNCH_OPTIONS, check_device_map
 from slm_espnet.training.loading import SharedIterFactory
 from slm_espnet.training.preprocessor import SLMPreprocessor
 from slm_espnet.training.resume import CHECKPOINT
@@ -219,6 +219,7 @@ class SLMTask(AbsTask):
         """Train in this process, with its output directory locked where it is the one that writes."""
         if args.ngpu > args.gpus_per_process and not args.distributed:
             raise UserError(f"--ngpu {args.ngpu} takes several processes: start python -m slm_espnet.bin.train")
+        check_device_map(args.llm_conf, args.ngpu, args.gpus_per_process, torch.cuda.device_count())
         args.ngpu = min(args.ngpu, 1)
         args.fold_length = with_prompts(args.fold_length, args.train_shape_file)
         with locked(Path(args.output_dir)) if cls._writes(args) else contextlib.nullcontext():

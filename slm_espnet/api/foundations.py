@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from slm_espnet.encodings.fingerprint import check_fingerprint
 from slm_espnet.encodings.pipeline import EncodingPipeline
 from slm_espnet.errors import UserError
@@ -24,6 +26,25 @@ def with_models(pair: Foundation, speech_encoder: str | Path | None, llm: str | 
         conf = {key: value for key, value in vars(pair)[f"{name}_conf"].items() if key not in ("model", "revision")}
         changed[f"{name}_conf"] = {**conf, "model": str(path.resolve())}
     return replace(pair, **changed)
+
+
+def place_on(device: str | None) -> tuple[str, dict[str, Any]]:
+    """Where adapter and encoder go, and what of llm_conf says where the LLM goes.
+
+    `auto` deals the LLM out to all visible GPUs. With `cuda`, or a GPU that is found when no device is given, the
+    training's device_map is kept. A single device (cpu, cuda:1) holds everything, whatever the training's map was.
+
+    Raises:
+        UserError: auto, and there is no GPU.
+    """
+    there = torch.cuda.is_available()
+    if device == "auto":
+        if not there:
+            raise UserError("device auto deals the language model out to GPUs, and torch finds none; use device cpu")
+        return "cuda", {"device_map": "auto", "max_memory": None}
+    if device in (None, "cuda") and there:
+        return "cuda", {}
+    return device or "cpu", {"device_map": None, "max_memory": None}
 
 
 def llm_location(pair: Foundation, trained: dict[str, Any], dtype: str | None) -> dict[str, Any]:

@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from slm_espnet.api.audio import check_length, read_speech, recordings_of
 from slm_espnet.api.files import find_files, usual_request
-from slm_espnet.api.foundations import build_pipeline, llm_location, with_models
+from slm_espnet.api.foundations import build_pipeline, llm_location, place_on, with_models
 from slm_espnet.api.instructions import Instructions, Turns
 from slm_espnet.api.questions import Question, Work, each, name_of, names_beside
 from slm_espnet.api.results import Answer, Timings
@@ -78,7 +77,8 @@ class SLMInference:
             tasks_config: YAML of the tasks; without it every call needs an instruction in words.
             inference_config: YAML of the decoding, see api/settings.py.
             speech_encoder, llm: directories of the frozen models, where they are not to be fetched.
-            device: such as cuda or cpu; a GPU where there is one when not given.
+            device: such as cuda or cpu; auto: the LLM's layers over all visible GPUs; a GPU where there is one when not
+                given.
             dtype: of the language model, in place of the configured one.
             cutting: lengths of the pieces of long audio.
             options: of the decoding, such as beam_size=4 or biasing="none"; they go before inference_config.
@@ -104,8 +104,8 @@ class SLMInference:
             task, language = task or usual[0], language or usual[1]
         self.instructions = Instructions(tasks, task, language, chat=bool(trained["prompt_conf"].get("chat")))
         self.cutting = cutting or CuttingOptions()
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        llm_conf = llm_location(pair, trained, dtype)
+        self.device, placed = place_on(device)
+        llm_conf = {**llm_location(pair, trained, dtype), **placed}
         self.model = load_model(config, slm_model_file, self.device, llm_conf)
         self.pipeline = build_pipeline(pair, trained, config, self.device)
         self._biasing = RunBiasing(self.settings.as_options())

@@ -49,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--max_megabytes", type=int, default=200, help="Largest file that is taken")
     group = parser.add_argument_group("running")
     group.add_argument("--max_seconds", type=float, default=25.0, help="Longest piece of a long recording")
-    group.add_argument("--device", help="cpu, cuda, …; without it a GPU where there is one")
+    group.add_argument("--device", help="cpu, cuda, …; auto: the LLM over all GPUs; without it a GPU if there is one")
     group.add_argument("--num_threads", type=int, help="CPU threads; PyTorch's choice without it")
     return parser
 

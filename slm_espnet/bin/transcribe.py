@@ -70,7 +70,7 @@ def get_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("running")
     group.add_argument("--batch_size", type=int, default=16, help="Most recordings that are read and answered together")
     group.add_argument("--max_seconds", type=float, default=25.0, help="Longest piece of a long recording")
-    group.add_argument("--device", help="cpu, cuda, …; without it a GPU where there is one")
+    group.add_argument("--device", help="cpu, cuda, …; auto: the LLM over all GPUs; without it a GPU if there is one")
     group.add_argument("--num_threads", type=int, help="CPU threads; PyTorch's choice without it")
     group.add_argument("--speech_encoder", type=Path, help="Directory of the speech encoder, where it is not fetched")
     group.add_argument("--llm", type=Path, help="Directory of the language model, likewise")

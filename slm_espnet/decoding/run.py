@@ -122,12 +122,26 @@ class DecodingRun:
             settings["silence"] = args.silence
         return settings
 
+    @property
+    def _placed_conf(self) -> dict[str, Any]:
+        """llm_conf with the LLM on the first --ngpu GPUs only; limits that name others were of another machine."""
+        conf = dict(self.llm_conf)
+        if conf.get("device_map"):
+            given = conf.get("max_memory")
+            if given is None or not set(given) <= set(range(self.args.ngpu)):
+                from slm_espnet.llm.placement import room
+
+                conf["max_memory"] = room(self.args.ngpu)
+        return conf
+
     @cached_property
     def device(self) -> str:
         """Where to compute."""
         import torch
 
         torch.set_num_threads(self.args.num_threads)
+        if self.args.ngpu < 0:
+            raise UserError(f"--ngpu takes a number of GPUs, or 0 for the CPU, not {self.args.ngpu}")
         there = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if self.args.ngpu > there:
             raise UserError(
@@ -146,12 +160,12 @@ class DecodingRun:
         if self.args.input == "speech":
             from slm_espnet.checkpoint import load_model
 
-            return load_model(self.args.model_dir, self.args.adapter_file, device, self.llm_conf)
+            return load_model(self.args.model_dir, self.args.adapter_file, device, self._placed_conf)
         from slm_espnet.inference import TextModel
         from slm_espnet.llm.build import build_llm
         from slm_espnet.training.build import build_template
 
-        return TextModel(build_llm(self.llm_kind, self.llm_conf).to(device), build_template(self.prompt_conf))
+        return TextModel(build_llm(self.llm_kind, self._placed_conf).to(device), build_template(self.prompt_conf))
 
     @cached_property
     def pipeline(self) -> EncodingPipeline:

@@ -89,7 +89,6 @@ class HFSeq2Seq(HFModel):
         # T5 with tied embeddings scales what goes into the output layer; mT5 never does
         tied = {"t5": lambda: config.scale_decoder_outputs, "umt5": lambda: config.tie_word_embeddings}
         self.output_scale = config.d_model**-0.5 if tied.get(config.model_type, bool)() else 1.0
-        self._output_bias = dict(model.named_buffers()).get("final_logits_bias")  # BART's
         self._moves = True
         if quantization is None and device_map is None:  # else it may not run before it is moved
             self._check_parts(source.name)
@@ -128,8 +127,9 @@ class HFSeq2Seq(HFModel):
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         logits = self.model.lm_head(hidden * self.output_scale if self.output_scale != 1.0 else hidden)
-        if self._output_bias is not None:
-            logits = logits + self._output_bias[0]
+        bias = dict(self.model.named_buffers(recurse=False)).get("final_logits_bias")  # BART's; it moves with the model
+        if bias is not None:
+            logits = logits + bias[0].to(logits.device)  # a device_map deals it out apart from the output layer
         return logits.to(hidden.device)
 
     def target_states(

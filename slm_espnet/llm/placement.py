@@ -41,6 +41,11 @@ def free_memory() -> dict[Device, int]:
     return {"cpu": get_max_memory()["cpu"]}
 
 
+def room(count: int) -> dict[Device, int]:
+    """Bytes that weights may take of each of the first `count` visible GPUs, as `max_memory`."""
+    return {device: int(ROOM * size) for device, size in list(free_memory().items())[:count]}
+
+
 def place(
     model: torch.nn.Module,
     device_map: str,
@@ -83,7 +88,8 @@ def place(
         needed, there = sum(sizes.values()) / 2**30, sum(limits.values()) / 2**30
         raise UserError(
             f"llm_conf: device_map {device_map}: the weights take {needed:.1f} GiB and there is room for {there:.1f} "
-            f"on {len(limits)} device(s); use more GPUs (--gpus_per_process), quantization 8bit or 4bit, or a small LLM"
+            f"on {len(limits)} device(s); use more GPUs (training: --gpus_per_process, decoding: --ngpu, in "
+            "slm.sh --decode_ngpu), quantization 8bit or 4bit, or a small LLM"
         )
     return Placement(modules, sizes)
 

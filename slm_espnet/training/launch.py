@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slm_espnet.errors import UserError
 from slm_espnet.files import read_yaml
@@ -93,6 +94,40 @@ def read_launch(argv: Sequence[str], environment: Mapping[str, str]) -> Launch |
             raise UserError(f"--ngpu {ngpu}, but CUDA_VISIBLE_DEVICES names only {','.join(visible)}")
         gpus = tuple(tuple(visible[n * per_process : (n + 1) * per_process]) for n in range(processes))
     return Launch(processes, gpus, nodes, _node(nodes, environment))
+
+
+def check_device_map(llm_conf: Mapping[str, Any], ngpu: int, gpus_per_process: int, visible: int) -> None:
+    """Refuse an LLM dealt out to other GPUs than this process's own.
+
+    Args:
+        llm_conf: of the training.
+        ngpu: 0 where the adapter is on the CPU.
+        gpus_per_process: how many of them are this process's.
+        visible: GPUs that this process sees, which is what a device_map deals out to.
+
+    Raises:
+        UserError: the map would take GPUs of other processes or jobs, or there is none to deal out to them.
+    """
+    device_map, limits = llm_conf.get("device_map"), llm_conf.get("max_memory")
+    if device_map is None:
+        if ngpu and gpus_per_process > 1:
+            raise UserError(
+                f"--gpus_per_process {gpus_per_process} needs llm_conf: {{device_map: auto}}; without it only one "
+                "GPU of each process works, and the others do nothing"
+            )
+        return
+    if not ngpu and visible:
+        raise UserError(
+            f"llm_conf: device_map {device_map} puts the LLM on GPUs, but --ngpu 0 trains on the CPU; give --ngpu and "
+            "--gpus_per_process, or leave device_map out"
+        )
+    own = set(range(gpus_per_process))
+    if ngpu and visible > gpus_per_process and (limits is None or not set(limits) <= own):
+        raise UserError(
+            f"llm_conf: device_map {device_map} would deal the LLM out to all {visible} GPUs that this process sees, "
+            f"but only {gpus_per_process} (--gpus_per_process) are its own: name the GPUs of each process in "
+            "CUDA_VISIBLE_DEVICES (slm_espnet.bin.train does for several processes, torchrun does not)"
+        )
 
 
 def run(launch: Launch, argv: Sequence[str]) -> int:

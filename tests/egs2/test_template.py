@@ -406,5 +406,7 @@ def test_gpus_of_a_decoding_job_reach_the_launcher_and_the_command(recipe):
         asked, decode = ([call for call in calls if call.startswith(name)] for name in ("launcher", "decode"))
         assert {option(call, "--gpu")[0] for call in asked} == {expected}
         assert {option(call, "--ngpu")[0] for call in decode} == {expected}
+    done, _ = slm(recipe, *only_decode, "--decode_ngpu", "2")
+    assert done.returncode and "--decode_ngpu 2 needs --gpu_inference true" in done.stderr
     done, _ = slm(recipe, *only_decode, "--decode_ngpu", "none")
     assert done.returncode and "--decode_ngpu takes a number of GPUs, at least 1, not 'none'" in done.stderr

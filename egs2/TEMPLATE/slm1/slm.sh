@@ -86,6 +86,7 @@ INVOCATION=$(printf '%q ' "$0" "$@") # upper case: no option
 [ -n "${test_sets}" ] || ${skip_eval} || fail "--test_sets is needed (or --skip_eval true)"
 [ -f "${inference_config:-${foundation}}" ] || fail "${inference_config}: no such file (--inference_config)"
 [[ ${decode_ngpu} =~ ^[1-9][0-9]*$ ]] || fail "--decode_ngpu takes a number of GPUs, at least 1, not '${decode_ngpu}'"
+[ "${decode_ngpu}" = 1 ] || ${gpu_inference} || fail "--decode_ngpu ${decode_ngpu} needs --gpu_inference true"
 for kind in ${baselines}; do
     [[ ${kind} =~ ^(ctc|transcript)$ ]] || fail "--baselines takes ctc and transcript, not '${kind}'"
 done

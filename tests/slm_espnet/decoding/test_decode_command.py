@@ -263,6 +263,7 @@ def test_drafts_are_checked_in_the_named_tasks_and_change_no_answer(corpus, deco
         (["--adapter_file", "nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--input", "ctc"], "needs --foundation"),
         (["--ngpu", "1"], "torch finds 0 GPU"),
+        (["--ngpu", "-1"], "--ngpu takes a number of GPUs, or 0 for the CPU, not -1"),
         (["--biasing", "none", "--biasing_list", "list.txt"], "--biasing_list has no effect"),
         (["--biasing_list", "nowhere.txt"], "nowhere.txt: cannot read the phrases"),
         (["--biasing", "retrieve", "--biasing_prompt_phrases", "0"], "--biasing_prompt_phrases must be at least 1"),
@@ -301,6 +302,14 @@ def test_a_language_model_is_dealt_out_to_the_gpus_of_a_job(corpus, tmp_path, mo
 
     arguments = ["--data_dir", str(corpus / "data"), "--output_dir", str(tmp_path), "--model_dir", str(corpus / "exp"),
                  "--encodings_dir", str(corpus / "encodings"), "--ngpu"]  # fmt: skip
+    runs = {n: DecodingRun(decode.get_parser().parse_args([*arguments, n])) for n in "123"}
+    monkeypatch.setattr("slm_espnet.llm.placement.free_memory", lambda: {n: 1000 for n in range(8)})
+    assert set(runs["2"]._placed_conf["max_memory"]) == {0, 1}, "of the eight that are there"
+    assert "max_memory" not in runs["1"]._placed_conf, "nothing is dealt out"
+    for n, trained, expected in (("2", {0: 5, 1: 6}, {0: 5, 1: 6}), ("3", {0: 5}, {0: 5}),
+                                 ("1", {0: 5, 1: 6}, {0: 900})):  # fmt: skip
+        runs[n].llm_conf |= {"device_map": "auto", "max_memory": trained}
+        assert runs[n]._placed_conf["max_memory"] == expected
     maps = {n: DecodingRun(decode.get_parser().parse_args([*arguments, n])).llm_conf.get("device_map") for n in "012"}
     assert maps == {"0": None, "1": None, "2": "auto"}
 

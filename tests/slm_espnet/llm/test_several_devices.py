@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from slm_espnet.llm.hf_causal import HFCausal
 from slm_espnet.llm.hf_seq2seq import HFSeq2Seq
 from slm_espnet.llm.kv_cache import drop_last
+from slm_espnet.llm.packing import packed_rows
+from slm_espnet.llm.placement import place
 
 HERE, THERE = "cpu", "cpu:1"
 SMALL = dict(
@@ -29,6 +31,16 @@ T5_MAP = {
     "shared": HERE, "encoder.embed_tokens": HERE, "decoder.embed_tokens": HERE, "encoder.block.0": HERE,
     "encoder.block.1": HERE, "encoder.final_layer_norm": HERE, "decoder.block.0": THERE, "decoder.block.1": THERE,
     "decoder.final_layer_norm": THERE, "lm_head": THERE,
+}  # fmt: skip
+
+BART_SMALL = dict(
+    vocab_size=64, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4,
+    encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, decoder_start_token_id=2,
+)  # fmt: skip
+BART_MAP = {  # what accelerate makes of it, see below: the bias lies apart from the output layer
+    "model.shared": HERE, "lm_head": HERE, "model.decoder.embed_tokens": HERE, "model.encoder": HERE,
+    "model.decoder.embed_positions": HERE, "model.decoder.layernorm_embedding": THERE, "final_logits_bias": THERE,
+    "model.decoder.layers": THERE,
 }  # fmt: skip
 
 
@@ -47,10 +59,11 @@ def deal_out(model, places):
         for kind in (module._parameters, module._buffers):
             for key, value in kind.items():
                 if value is not None:
-                    made = torch.empty(value.shape, dtype=value.dtype, device=device)
+                    path = f"{name}.{key}" if name else key
+                    made = torch.empty(value.shape, dtype=value.dtype, device=places.get(path, device))
                     is_weight = kind is module._parameters
                     kind[key] = torch.nn.Parameter(made, requires_grad=False) if is_weight else made
-        if name in places or not name:
+        if not name or (owners and module.state_dict()):  # all below what is named in the map, as accelerate does
             hook = Hook(execution_device=device, io_same_device=not name, skip_keys="past_key_values")
             add_hook_to_module(module, hook)
 
@@ -88,6 +101,7 @@ def fake(monkeypatch, tiny_llama, tiny_t5):
 FAMILIES = {
     "llama": (HFCausal, lambda: transformers.LlamaConfig(**SMALL), CAUSAL_MAP),
     "gemma3": (HFCausal, lambda: transformers.Gemma3TextConfig(**SMALL, sliding_window=4), CAUSAL_MAP),
+    "bart": (HFSeq2Seq, lambda: transformers.BartConfig(**BART_SMALL), BART_MAP),
     "mt5": (HFSeq2Seq, lambda: transformers.MT5Config(**T5_SMALL, tie_word_embeddings=False), T5_MAP),
 }
 
@@ -106,6 +120,33 @@ def test_nothing_meets_what_is_on_another_device(fake, family):
     assert devices == ({1} if llm.is_encoder_decoder else {None, 1}), "the model is dealt out"
     states = llm.target_states(inputs, lengths, answer, answer_lengths, ([5, 5], [3, 3]))
     assert states.device == llm.logits(states).device == inputs.device, "where the targets are"
+
+
+def test_the_bias_of_the_output_layer_moves_with_the_model(model_directory):
+    """BART's bias belongs to no layer; it stayed on the CPU where the whole model went to a GPU."""
+    from slm_espnet.llm.build import build_llm
+
+    llm = build_llm("hf_seq2seq", {"model": str(model_directory("bart"))}).to("meta")
+    assert llm.logits(torch.empty(3, llm.dim, device="meta")).device.type == "meta"
+
+
+def test_accelerate_puts_the_bias_of_bart_apart_from_its_output_layer():
+    """BART_MAP is what a model on two GPUs gets."""
+    with torch.device("meta"):
+        model = transformers.AutoModelForSeq2SeqLM.from_config(transformers.BartConfig(**BART_SMALL))
+    total = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    places = place(model, "auto", free={0: total, 1: total}).modules
+    assert {name: (HERE, THERE)[device] for name, device in places.items()} == BART_MAP
+
+
+def test_rows_of_several_sequences_on_several_devices(fake):
+    llm = fake(HFCausal, transformers.LlamaConfig(**SMALL), CAUSAL_MAP)
+    llm._packing = True
+    before, after = [9, 2, 2, 2], [3, 2, 2, 2]
+    inputs = llm.embed(torch.zeros(4, 9, dtype=torch.int64))
+    target = torch.zeros(4, 3, dtype=torch.int64)
+    states = llm.target_states(inputs, torch.tensor(before), target, torch.tensor(after), (before, after))
+    assert packed_rows([11, 3, 3, 3]).shared and states.device == inputs.device
 
 
 def test_rows_of_caches_on_several_devices_are_moved_where_they_are(fake, monkeypatch):

@@ -17,7 +17,7 @@ from slm_espnet.errors import UserError
 from slm_espnet.training import epoch, launch, session
 from slm_espnet.training.distributed import Processes
 from slm_espnet.training.groups import SEEN
-from slm_espnet.training.launch import Launch, read_launch
+from slm_espnet.training.launch import Launch, check_device_map, read_launch
 from slm_espnet.training.resume import read_checkpoint
 from slm_espnet.training.signals import STOPPED
 
@@ -164,6 +164,37 @@ def test_gradients_are_summed_and_what_nobody_used_stays_without(tmp_path, in_ch
 )  # fmt: skip
 def test_how_many_processes_are_started(options, environment, expected):
     assert read_launch(options.split(), environment) == expected
+
+
+SPLIT = {"device_map": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("llm_conf", "ngpu", "per_process", "visible", "message"),
+    [
+        (SPLIT, 1, 1, 8, "deal the LLM out to all 8 GPUs that this process sees, but only 1 .* CUDA_VISIBLE_DEVICES"),
+        (SPLIT | {"max_memory": {0: "9GiB", 2: "9GiB"}}, 1, 2, 4, "all 4 GPUs that this process sees, but only 2"),
+        (SPLIT, 0, 1, 2, "--ngpu 0 trains on the CPU"),
+        ({}, 4, 2, 2, r"--gpus_per_process 2 needs llm_conf: \{device_map: auto\}"),
+    ],
+)
+def test_a_language_model_is_not_dealt_out_to_gpus_of_others(llm_conf, ngpu, per_process, visible, message):
+    with pytest.raises(UserError, match=message):
+        check_device_map(llm_conf, ngpu, per_process, visible)
+
+
+@pytest.mark.parametrize(
+    ("llm_conf", "ngpu", "per_process", "visible"),
+    [
+        (SPLIT, 1, 2, 2),  # a process that bin.train has started
+        (SPLIT | {"max_memory": {0: "9GiB", 1: "9GiB"}}, 2, 2, 8),
+        (SPLIT, 0, 1, 0),  # no GPU at all
+        ({}, 1, 1, 8),
+        ({}, 0, 1, 8),
+    ],
+)
+def test_a_language_model_on_the_gpus_of_its_process_is_let_be(llm_conf, ngpu, per_process, visible):
+    check_device_map(llm_conf, ngpu, per_process, visible)
 
 
 @pytest.mark.parametrize(
