@@ -105,7 +105,7 @@ def toolkit(tmp_path_factory, tiny_t5) -> Path:
     try:
         shim = top.parent / "bin" / "python3"
         shim.parent.mkdir()
-        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {WARM_PYTHON} run {socket} "$@"\n')
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{WARM_PYTHON}" run "{socket}" "$@"\n')
         shim.chmod(0o755)
         environment["PATH"] = f"{shim.parent}:{Path(sys.executable).parent}:{environment['PATH']}"
         save_nllb(top / "models" / "nllb", tiny_t5)

@@ -26,7 +26,7 @@ def warming_python(tmp_path_factory):
     command = [sys.executable, "-X", "utf8", script, "serve", address]
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     shim = folder / "python3"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {script} run {address} "$@"\n')
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{script}" run "{address}" "$@"\n')
     shim.chmod(0o755)
     yield folder, server
     server.kill()

@@ -327,11 +327,11 @@ def test_example_data_preparation(tmp_path):
 
 def test_path_sh_says_what_is_missing(tmp_path):
     fake = tmp_path / "python3"
-    fake.write_text(f'#!/bin/sh\nPYTHONPATH=$PYTHONPATH exec {sys.executable} -S "$@"\n')  # no installed packages
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH=$PYTHONPATH exec "{sys.executable}" -S "$@"\n')  # no installed packages
     fake.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "VIRTUAL_ENV": "/none", "PYTHONPATH": ""}
     done = subprocess.run(
-        ["bash", "-c", f". {TEMPLATE}/path.sh"], capture_output=True, text=True, env=environment, cwd=tmp_path
+        ["bash", "-c", f". '{TEMPLATE}/path.sh'"], capture_output=True, text=True, env=environment, cwd=tmp_path
     )
     assert done.returncode == 1 and "run `make install`" in done.stderr and len(done.stderr.splitlines()) == 1
 

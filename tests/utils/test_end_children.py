@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "utils" / "end_children.sh"
 
 def bash(text: str, closed: str = "", **options) -> subprocess.CompletedProcess:
     """Run lines after the script was sourced."""
-    script = f"set -euo pipefail\n. {SCRIPT}\n{text}\n"
+    script = f"set -euo pipefail\n. '{SCRIPT}'\n{text}\n"
     command = ["bash", "-c", f'exec bash -c "$0" {closed}', script]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=_as_a_shell_does, **options)
 
@@ -71,7 +71,7 @@ def test_a_command_that_ignores_term_is_ended_with_the_one_that_started_it(tmp_p
 def test_subshells_in_the_background_end_what_they_run(tmp_path):
     done = bash(f"""
         mkfifo now
-        (. {SCRIPT} && run bash -c 'echo $$ >child; echo >now; exec tail -f /dev/null' && touch "went on") &
+        (. '{SCRIPT}' && run bash -c 'echo $$ >child; echo >now; exec tail -f /dev/null' && touch "went on") &
         read -r _ <now
         kill -TERM $$
     """, cwd=tmp_path)  # fmt: skip

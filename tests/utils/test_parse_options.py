@@ -12,7 +12,7 @@ set -euo pipefail
 nj=4  # jobs
 skip_train=false
 slm_args=
-. {PARSER}
+. '{PARSER}'
 echo "nj=${{nj}} skip_train=${{skip_train}} slm_args=[${{slm_args}}] rest=[$*]"
 """
 

@@ -43,7 +43,7 @@ def test_help_needs_no_package(top):
 
 def test_completion_in_bash_knows_commands_and_options(tmp_path):
     command = tmp_path / "slm-espnet"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m slm_espnet.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m slm_espnet.cli "$@"\n')
     command.chmod(0o755)
     script = cli.completion("bash") + (
         'ask() { COMP_WORDS=(slm-espnet "$@"); COMP_CWORD=$#; _slm_espnet; echo "${COMPREPLY[*]}"; }\n'
@@ -99,6 +99,6 @@ def test_the_version_has_what_a_report_needs(capsys):
 
 def test_a_reader_that_has_enough_ends_a_command_quietly():
     code = "from slm_espnet.errors import run_main; run_main(lambda: [print('x' * 999) for _ in range(9999)])"
-    command = f"{{ {sys.executable} -c \"$0\"; echo \"status $?\" >&2; }} | head -c 5"
+    command = f"{{ '{sys.executable}' -c \"$0\"; echo \"status $?\" >&2; }} | head -c 5"
     done = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True)
     assert done.stdout == "xxxxx" and done.stderr == "status 141\n"

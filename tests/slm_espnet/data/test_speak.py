@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -85,7 +86,7 @@ print(hashlib.sha1(engine.speak("hello there", "gmw/en-US+f2").tobytes()).hexdig
 
 @pytest.mark.parametrize("where", ["{output} {text}", "{output}"])  # as an argument, on standard input
 def test_any_command_gets_the_text_as_it_is(tmp_path, program, where):
-    synthesis = Synthesis(tmp_path / "audio", f"{sys.executable} {program} {where}")
+    synthesis = Synthesis(tmp_path / "audio", f"{shlex.quote(sys.executable)} {program} {where}")
     text = Speech('it\'s {output} "quoted"; $(touch x) ü')
     assert speak_all([text], synthesis) == {}
     assert program.with_name("speak.py.calls").read_text() == text.text + "|"
@@ -93,7 +94,7 @@ def test_any_command_gets_the_text_as_it_is(tmp_path, program, where):
 
 
 def test_a_command_that_fails_leaves_its_text_out_with_what_it_said(tmp_path, program):
-    synthesis = Synthesis(tmp_path / "audio", f"{sys.executable} {program} {{output}} {{text}}")
+    synthesis = Synthesis(tmp_path / "audio", f"{shlex.quote(sys.executable)} {program} {{output}} {{text}}")
     texts = [Speech(word) for word in ("fail", "nothing", "silence", "good")]
     failed = speak_all(texts, synthesis, nj=2)
     assert failed[texts[0]] == "the command ended with status 1: no such word"
@@ -101,7 +102,8 @@ def test_a_command_that_fails_leaves_its_text_out_with_what_it_said(tmp_path, pr
     assert "zero length" in failed[texts[2]]
     assert texts[3] not in failed
     assert [p for p in (tmp_path / "audio").rglob("*") if p.is_file()] == [synthesis.path(texts[3])]
-    sleeper = Synthesis(tmp_path / "audio", f"{sys.executable} -c 'import time; time.sleep(9)' {{output}}", timeout=0.1)
+    command = f"{shlex.quote(sys.executable)} -c 'import time; time.sleep(9)' {{output}}"
+    sleeper = Synthesis(tmp_path / "audio", command, timeout=0.1)
     assert "more than 0.1 s" in speak_all([texts[3]], sleeper)[texts[3]]
 
 
