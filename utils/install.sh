@@ -38,7 +38,7 @@ how_to_get() { # one line for each of the usual ways
 }
 
 find_python() {
-  local candidate version without_venv=
+  local candidate version said without_venv=
   if [ -n "${PYTHON:-}" ]; then
     candidate=${PYTHON}
     if [[ ${candidate} =~ ^3\.[0-9]+$ ]]; then
@@ -46,9 +46,9 @@ find_python() {
         if is_supported "${candidate}"; then break; fi
       done
     fi
+    said=$("${candidate}" --version 2>/dev/null | tail -n 1 || true)
     is_supported "${candidate}" ||
-      fail "Python ${supported[2]} to ${supported[0]} is needed, and ${PYTHON} is" \
-        "$("${candidate}" --version 2>&1 | tail -n 1 || true); get one: $(how_to_get)"
+      fail "Python ${supported[2]} to ${supported[0]} is needed, and ${PYTHON} is ${said:-not found}; get one: $(how_to_get)"
     has_venv "${candidate}" ||
       fail "${candidate} has no venv module; install it (Debian, Ubuntu: apt-get install python$(version_of "${candidate}")-venv)"
     echo "${candidate}"
@@ -77,7 +77,7 @@ stamp=${venv}/installed
 wanted=$(fingerprint)
 here=$(version_of "${venv}/bin/python" || true)
 python=
-if [ -z "${here}" ] || [ -n "${PYTHON:-}" ]; then
+if [ -z "${here}" ] || { [ -n "${PYTHON:-}" ] && [ "${PYTHON}" != "${here}" ]; }; then
   python=$(find_python)
   [ "$(version_of "${python}")" = "${here}" ] || here=
 fi
