@@ -410,3 +410,10 @@ def test_gpus_of_a_decoding_job_reach_the_launcher_and_the_command(recipe):
     assert done.returncode and "--decode_ngpu 2 needs --gpu_inference true" in done.stderr
     done, _ = slm(recipe, *only_decode, "--decode_ngpu", "none")
     assert done.returncode and "--decode_ngpu takes a number of GPUs, at least 1, not 'none'" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_the_cure(recipe, tmp_path):
+    (tmp_path / "file").touch()
+    done, calls = slm(recipe, "--stop_stage", "1", "--datadir", str(tmp_path / "file" / "data"))
+    assert done.returncode and calls == []
+    assert "file/data cannot be written here; lay the recipe out elsewhere" in done.stderr

@@ -95,7 +95,9 @@ data_of() {
 changed() { [ ! -f "$1" ] || { diff "$1" <(echo "$2") || true; } | sed -n 's/^< /was: /p; s/^> /is:  /p'; }
 # alone FOLDER: stop where another slm.sh prepares this folder; the lock goes with this script, however it ends.
 alone() {
-    mkdir -p "$1" && exec {lock}>>"$1/.lock"
+    { mkdir -p "$1" && : >>"$1/.lock"; } 2>/dev/null || fail "$1 cannot be written here; lay the recipe out elsewhere" \
+        "(slm-espnet recipe), or give --datadir, --dumpdir and --expdir"
+    exec {lock}>>"$1/.lock"
     flock -n "${lock}" || fail "$1 is being prepared by another slm.sh ($(cat "$1/.lock")); wait for it, or end it"
     echo "process $$ on $(hostname)" >"$1/.lock"
 }
